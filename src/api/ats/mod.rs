@@ -1,0 +1,193 @@
+//! The ATS API of Huawei's APM 1.0: spans in Zipkin's v1 JSON, posted and asked for under a project's id.
+//!
+//! Every answer to a GET, and every error, is one JSON document: `errorCode`, `errorMessage`, `responseInfo`. The first
+//! three digits of a code are the HTTP status that it goes with (`SVCSTG.ATS.400101`), which the product's own
+//! `SVCSTG.ATS.200103`, nothing found, keeps to as well, unless the setting `ats.miss_is_error` says 400, as a later
+//! page of that product does.
+
+mod answer;
+
+use super::lookup::{self, Outcome};
+use super::{Context, Refusal, Route, Shared, post_spans, project};
+use crate::codec::zipkin::Format::JsonV1;
+use crate::model::{Scope, TraceId};
+use crate::query::trace::TraceQuery;
+use answer::Elements;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use std::borrow::Cow;
+
+pub(super) static ROUTES: &[Route] = &[
+    Route { method: Method::POST, path: "/v1/{project_id}/ats/spans", handler: || post(post_v1) },
+    Route { method: Method::GET, path: "/v1/{project_id}/ats/spans", handler: || get(get_trace) },
+];
+
+/// Nothing was found.
+const MISS: &str = "SVCSTG.ATS.200103";
+/// A name of a cluster or namespace may be so long.
+const LONGEST_NAME: usize = 256;
+
+type ProjectId = Result<Path<String>, PathRejection>;
+
+async fn post_v1(State(context): State<Shared>, id: ProjectId, headers: HeaderMap, body: Body) -> Response {
+    let posted = async {
+        let scope = Scope {
+            project: project_of(&context, id, &headers)?.into(),
+            cluster_id: name(&headers, "clusterId")?.map(Cow::Owned),
+            namespace: name(&headers, "namespace")?.map(Cow::Owned),
+        };
+        post_spans(&context, &headers, body, JsonV1, scope).await
+    };
+    match posted.await {
+        Ok(status) => status.into_response(),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+async fn get_trace(
+    State(context): State<Shared>,
+    id: ProjectId,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let looked_up = async {
+        let query = TraceQuery {
+            project: project_of(&context, id, &headers)?,
+            trace_id: trace_id(parameters.as_deref().unwrap_or_default())?,
+            // Agents disagree about the width of an id: the right 16 digits decide.
+            strict: false,
+            cluster_id: name(&headers, "clusterId")?,
+            namespace: name(&headers, "namespace")?,
+        };
+        lookup::trace(&context, query, Elements::default()).await
+    };
+    let (body, incomplete) = match looked_up.await {
+        Ok(outcome) => outcome.into_parts(),
+        Err(refusal) => return refused(refusal),
+    };
+    let mut response = match body {
+        Some(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        None => {
+            let status = if context.config.ats.miss_is_error { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+            (status, json(MISS, "query trace result is empty.")).into_response()
+        }
+    };
+    Outcome::mark(incomplete, &mut response);
+    response
+}
+
+/// What is answered where there are no spans to answer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    error_code: &'a str,
+    error_message: &'a str,
+    response_info: Option<()>,
+}
+
+fn json(error_code: &str, error_message: &str) -> impl IntoResponse + use<> {
+    let envelope = Envelope { error_code, error_message, response_info: None };
+    let text = serde_json::to_string(&envelope).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], text)
+}
+
+/// The dialect's form of a refusal.
+fn refused(refusal: Refusal) -> Response {
+    let body = json(&format!("SVCSTG.ATS.{}101", refusal.status.as_u16()), &refusal.message);
+    refusal.around(body)
+}
+
+/// The path's id, checked whether or not projects are isolated.
+fn project_of(context: &Context, id: ProjectId, headers: &HeaderMap) -> Result<String, Refusal> {
+    match id {
+        Ok(Path(id)) if project::is_id(&id) => project::resolve(context.config.projects, Some(&id), headers),
+        _ => Err(Refusal::invalid(
+            "projectId in url is invalid.\npath: send 1 to 64 letters, digits, _ or - between /v1/ and /ats/spans",
+        )),
+    }
+}
+
+/// The text of a header; one that is blank counts as not sent.
+fn name(headers: &HeaderMap, header: &'static str) -> Result<Option<String>, Refusal> {
+    // Names of headers are lower case within.
+    let Some(value) = headers.get(header.to_ascii_lowercase()) else { return Ok(None) };
+    match std::str::from_utf8(value.as_bytes()).map(str::trim) {
+        Ok("") => Ok(None),
+        Ok(text) if text.len() <= LONGEST_NAME => Ok(Some(text.to_owned())),
+        _ => Err(Refusal::invalid(format!(
+            "{header} in header is invalid.\nheader {header}: send up to {LONGEST_NAME} bytes of UTF-8"
+        ))),
+    }
+}
+
+/// The parameter `traceId` of a query string.
+fn trace_id(query: &str) -> Result<TraceId, Refusal> {
+    const REMEDY: &str = "query parameter traceId: send it once, 1 to 32 hex digits, not all of them zero";
+    let refused = |what: &str| Refusal::invalid(format!("traceId in url is {what}.\n{REMEDY}"));
+    let mut given = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "traceId");
+    let Some((_, text)) = given.next() else { return Err(refused("missing")) };
+    if given.any(|(_, another)| another != text) {
+        return Err(refused("given more than once"));
+    }
+    match TraceId::parse(text.trim()) {
+        Some(id) if !id.is_zero() => Ok(id),
+        _ if text.trim().is_empty() => Err(refused("blank")),
+        _ => Err(refused("invalid")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_1_to_32_digits_in_either_case_is_taken() {
+        for (query, id) in [
+            ("traceId=0000000027046b00", "0000000027046b00"),
+            ("traceId=27046B00", "0000000027046b00"),
+            ("a=b&traceId=%20123456789abcdef0123456789abcdef+&c", "0123456789abcdef0123456789abcdef"),
+            ("traceId=1&traceId=1", "0000000000000001"),
+            ("trace%49d=1", "0000000000000001"),
+        ] {
+            assert_eq!(trace_id(query).unwrap().to_string(), id, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_sent_is_told_what_is_wrong() {
+        for (query, what) in [
+            ("", "missing"),
+            ("traceid=1", "missing"),
+            ("traceId=", "blank"),
+            ("traceId=%20+", "blank"),
+            ("traceId", "blank"),
+            ("traceId=xyz", "invalid"),
+            ("traceId=%ff", "invalid"),
+            ("traceId=00", "invalid"),
+            ("traceId=000000000000000000000000000000001", "invalid"),
+            ("traceId=1&traceId=2", "given more than once"),
+        ] {
+            let refusal = trace_id(query).unwrap_err();
+            assert_eq!(refusal.status, 400);
+            let text = refusal.message.lines().next().unwrap().to_owned();
+            assert_eq!(text, format!("traceId in url is {what}."), "{query:?}");
+        }
+    }
+
+    #[test]
+    fn a_blank_header_counts_as_not_sent() {
+        let headers = |value: &'static [u8]| {
+            HeaderMap::from_iter([("clusterid".parse().unwrap(), axum::http::HeaderValue::from_bytes(value).unwrap())])
+        };
+        assert_eq!(name(&HeaderMap::new(), "clusterId").unwrap(), None);
+        assert_eq!(name(&headers(b" "), "clusterId").unwrap(), None);
+        assert_eq!(name(&headers(b" default "), "clusterId").unwrap().as_deref(), Some("default"));
+        assert_eq!(name(&headers("北京".as_bytes()), "clusterId").unwrap().as_deref(), Some("北京"));
+        assert_eq!(name(&headers(b"\xff"), "clusterId").unwrap_err().status, 400);
+    }
+}

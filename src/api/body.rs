@@ -1,0 +1,291 @@
+//! A request's body: what encoding it says it has, read within limits of size, memory and time, and decompressed.
+//!
+//! Three bounds hold while it grows, chunk by chunk: the largest body as sent, the largest after decompression, and
+//! what all requests may hold together. A body that would expand without end therefore costs no more memory than one
+//! that is allowed, and is refused as soon as it passes the limit.
+
+use super::budget::Charge;
+use super::{Context, Refusal};
+use crate::config::show_size;
+use axum::body::{Body, HttpBody};
+use axum::http::{HeaderMap, StatusCode, header};
+use flate2::bufread::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+use http_body_util::BodyExt;
+use std::io::Read;
+use std::ops::Deref;
+
+/// By how much a decompressed body grows at a time.
+const STEP: usize = 64 << 10;
+/// Work on at least so many bytes leaves the threads that serve connections alone.
+const LARGE: usize = 256 << 10;
+/// Compressed bytes are worth more: JSON of spans expands tenfold and more.
+const LARGE_COMPRESSED: usize = 32 << 10;
+
+/// A body in memory; what it takes of the budget is given back with it.
+pub(super) struct Payload<'a> {
+    bytes: Vec<u8>,
+    _charge: Charge<'a>,
+}
+
+impl Deref for Payload<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+}
+
+/// Reads the whole body.
+pub(super) async fn read<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
+    let encoding = encoding(headers)?;
+    refuse_binary(headers)?;
+    let limit = context.config.ingest.max_body_bytes;
+    if body.size_hint().lower() > limit as u64 {
+        let refusal = larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes");
+        // A client that asks first need not send it at all; from another it is read, so that it sees this answer.
+        let asks = headers.contains_key(header::EXPECT);
+        return Err(if asks { refusal.closing() } else { refusal });
+    }
+    let mut charge = context.bodies.charge();
+    let time = context.config.server.body_timeout;
+    let bytes = match tokio::time::timeout(time, collect(body, limit, &mut charge)).await {
+        Ok(collected) => collected?,
+        Err(_) => {
+            let message = format!(
+                "the body did not arrive in time\nserver.body_timeout ({time:?}): send it faster or in smaller parts"
+            );
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message).closing());
+        }
+    };
+    if encoding == Encoding::Identity || bytes.is_empty() {
+        return Ok(Payload { bytes, _charge: charge });
+    }
+    let limit = context.config.ingest.max_decompressed_bytes;
+    let large = bytes.len() >= LARGE_COMPRESSED;
+    let expanded = offload(if large { LARGE } else { 0 }, || decompress(encoding, &bytes, limit, &mut charge))?;
+    charge.shrink(bytes.len());
+    Ok(Payload { bytes: expanded, _charge: charge })
+}
+
+/// Does work in proportion to `size` bytes where it does not keep other connections waiting.
+pub(super) fn offload<R>(size: usize, work: impl FnOnce() -> R) -> R {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let threads = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if size >= LARGE && threads { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// The one encoding that the body has.
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+    let mut found = Encoding::Identity;
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
+            let next = match name.trim().to_ascii_lowercase().as_str() {
+                "" | "identity" => continue,
+                "gzip" | "x-gzip" => Encoding::Gzip,
+                "deflate" => Encoding::Deflate,
+                other => return Err(unsupported_encoding(other)),
+            };
+            if found != Encoding::Identity {
+                return Err(unsupported_encoding("more than one"));
+            }
+            found = next;
+        }
+    }
+    Ok(found)
+}
+
+fn unsupported_encoding(name: &str) -> Refusal {
+    let message = format!("unsupported content encoding: {name}\nheader Content-Encoding: send gzip, deflate or none");
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).with(header::ACCEPT_ENCODING, "gzip, deflate")
+}
+
+/// Any content type may stand before JSON, as with the peer, and so may none: `curl -d` says it is a form. Only what is
+/// certainly something else is refused, with a better reason than that the JSON is malformed.
+fn refuse_binary(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return Ok(());
+    };
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/x-protobuf" | "application/protobuf" | "application/x-thrift" => Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("unsupported content type: {kind}\nheader Content-Type: this server takes JSON on this path"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Gathers the body's parts.
+async fn collect(mut body: Body, limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    // Not trusted beyond a step: a head may promise what never comes.
+    let mut bytes = Vec::with_capacity(expected.min(LARGE));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| {
+            Refusal::invalid(format!("the body broke off\nafter {} bytes: {e}: send it again", bytes.len())).closing()
+        })?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Err(larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes"));
+        }
+        if !charge.grow(data.len()) {
+            return Err(overloaded(charge));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
+}
+
+fn larger_than(limit: usize, setting: &str, flag: &str) -> Refusal {
+    let limit = show_size(limit as u64);
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than {limit}\n{setting}: send fewer spans a request, or raise it with {flag}"),
+    )
+}
+
+fn overloaded(charge: &Charge<'_>) -> Refusal {
+    let limit = show_size(charge.limit() as u64);
+    Refusal::busy(format!(
+        "overloaded\ningest.max_inflight_bytes: requests of more than {limit} are under way; send it again in a second"
+    ))
+}
+
+/// Expands a compressed body.
+fn decompress(encoding: Encoding, bytes: &[u8], limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
+    match encoding {
+        Encoding::Identity => Ok(bytes.to_vec()),
+        Encoding::Gzip => gunzip(bytes, &mut Sink::new(limit, charge)),
+        Encoding::Deflate => {
+            let zlib = is_zlib(bytes);
+            match inflate(bytes, zlib, &mut Sink::new(limit, charge)) {
+                // A raw stream may happen to begin like zlib's header: one in 500 does.
+                Err(Fault::Malformed) if zlib => inflate(bytes, false, &mut Sink::new(limit, charge)),
+                outcome => outcome,
+            }
+        }
+    }
+    .map_err(|fault| match fault {
+        Fault::Refused(refusal) => refusal,
+        Fault::Malformed => Refusal::invalid(match encoding {
+            Encoding::Gzip => {
+                "Cannot gunzip spans\nthe body: it is no gzip stream, or it was cut; send it whole, or \
+                               without Content-Encoding"
+            }
+            _ => {
+                "Cannot inflate spans\nthe body: it is no deflate stream, or it was cut; send it whole, or without \
+                  Content-Encoding"
+            }
+        }),
+    })
+}
+
+/// What goes wrong with a compressed body.
+#[derive(Debug)]
+enum Fault {
+    Malformed,
+    Refused(Refusal),
+}
+
+/// An expanding body within its bounds.
+struct Sink<'s, 'b> {
+    bytes: Vec<u8>,
+    limit: usize,
+    charged: usize,
+    charge: &'s mut Charge<'b>,
+}
+
+impl<'s, 'b> Sink<'s, 'b> {
+    fn new(limit: usize, charge: &'s mut Charge<'b>) -> Self {
+        Sink { bytes: Vec::new(), limit, charged: 0, charge }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.bytes.len() <= self.limit {
+            return Ok(());
+        }
+        let setting = "ingest.max_decompressed_bytes";
+        Err(Fault::Refused(larger_than(self.limit, setting, "--ingest-max-decompressed-bytes")))
+    }
+
+    /// All of it.
+    fn finish(&mut self) -> Result<Vec<u8>, Fault> {
+        self.check()?;
+        Ok(std::mem::take(&mut self.bytes))
+    }
+
+    /// Lets `write` put bytes into free space, of which it says how many it used.
+    fn step<R>(&mut self, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<(usize, R), Fault> {
+        self.check()?;
+        let start = self.bytes.len();
+        if start + STEP > self.charged {
+            if !self.charge.grow(STEP) {
+                return Err(Fault::Refused(overloaded(self.charge)));
+            }
+            self.charged += STEP;
+        }
+        self.bytes.resize(start + STEP, 0);
+        let (used, outcome) = write(self.bytes.get_mut(start..).unwrap_or_default());
+        self.bytes.truncate(start + used);
+        Ok((used, outcome))
+    }
+}
+
+/// One gzip member after another, checksums checked.
+fn gunzip(bytes: &[u8], sink: &mut Sink<'_, '_>) -> Result<Vec<u8>, Fault> {
+    let mut reader = MultiGzDecoder::new(bytes);
+    loop {
+        let (used, read) = sink.step(|space| {
+            let read = reader.read(space);
+            (read.as_ref().copied().unwrap_or_default(), read)
+        })?;
+        if read.is_err() {
+            return Err(Fault::Malformed);
+        }
+        if used == 0 {
+            return sink.finish();
+        }
+    }
+}
+
+/// Whether the bytes begin as a zlib stream does (RFC 1950): method 8, a window that exists, the header's check.
+fn is_zlib(bytes: &[u8]) -> bool {
+    match bytes {
+        [method, flags, ..] => {
+            method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
+        }
+        _ => false,
+    }
+}
+
+/// "deflate" is a zlib stream by the standard and a bare one by many senders.
+fn inflate(bytes: &[u8], zlib: bool, sink: &mut Sink<'_, '_>) -> Result<Vec<u8>, Fault> {
+    let mut state = Decompress::new(zlib);
+    loop {
+        let consumed = state.total_in() as usize;
+        let rest = bytes.get(consumed..).unwrap_or_default();
+        let (used, status) = sink.step(|space| {
+            let before = state.total_out();
+            let status = state.decompress(rest, space, FlushDecompress::None);
+            ((state.total_out() - before) as usize, status)
+        })?;
+        match status {
+            Ok(Status::StreamEnd) => return sink.finish(),
+            Ok(_) if used > 0 || state.total_in() as usize > consumed => {}
+            // No error and no progress: the stream wants bytes that are not there.
+            Ok(_) | Err(_) => return Err(Fault::Malformed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

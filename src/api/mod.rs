@@ -1,0 +1,107 @@
+//! The API: one folder a dialect, each with its routes, its request and response types and its error bodies. Nothing
+//! here knows how spans are stored.
+//!
+//! What the dialects share:
+//! * [`Context`]: the rooms below, the settings, and what bounds the work under way;
+//! * [`body`]: a request's body, decompressed and bounded;
+//! * [`lookup`]: a trace's answer, streamed where it is large;
+//! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
+//!   place and the remedy.
+//!
+//! The router is built from [`routes`], which a test holds to `schemas/openapi.yaml`.
+
+pub mod admin;
+pub mod ats;
+mod body;
+mod budget;
+mod lookup;
+mod project;
+mod refusal;
+pub mod zipkin;
+
+pub use refusal::Refusal;
+
+use crate::codec::zipkin::{self as zipkin_json, Format};
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::model::Scope;
+use crate::store::Store;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::routing::MethodRouter;
+use budget::Budget;
+use std::sync::Arc;
+
+/// What every handler works with.
+pub struct Context {
+    config: Arc<Config>,
+    store: Arc<Store>,
+    ingest: Ingest,
+    /// Bytes of request bodies that are being handled.
+    bodies: Budget,
+    lookups: lookup::Bounds,
+}
+
+/// How handlers hold the context.
+pub type Shared = Arc<Context>;
+
+impl Context {
+    pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest) -> Self {
+        let bodies = Budget::new(config.ingest.max_inflight_bytes);
+        Context { config, store, ingest, bodies, lookups: lookup::Bounds::new() }
+    }
+}
+
+/// One route.
+pub struct Route {
+    pub method: Method,
+    /// Parameters in braces, as the OpenAPI document writes them.
+    pub path: &'static str,
+    handler: fn() -> MethodRouter<Shared>,
+}
+
+/// All routes, dialect by dialect.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    [zipkin::ROUTES, ats::ROUTES, admin::ROUTES].into_iter().flatten()
+}
+
+/// Answers every route, and says what there is where there is none.
+pub fn router(context: Shared) -> Router {
+    routes()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(context)
+}
+
+async fn no_such_path(uri: Uri) -> Refusal {
+    let mut message = format!("{} not found\nwhat there is:\n", uri.path());
+    for route in routes() {
+        message.push_str(&format!("  {} {}\n", route.method, route.path));
+    }
+    Refusal::new(StatusCode::NOT_FOUND, message)
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    let message = format!("{method} is not for {}\nthe header allow names the methods that are", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+/// Takes the spans of a request: returns once they are durable and visible.
+async fn post_spans(
+    context: &Context,
+    headers: &HeaderMap,
+    body: Body,
+    format: Format,
+    scope: Scope<'_>,
+) -> Result<StatusCode, Refusal> {
+    // Before a byte is read: an overloaded server should not buffer what it cannot take.
+    context.ingest.admit()?;
+    let body = body::read(context, headers, body).await?;
+    let spans = body::offload(body.len(), || zipkin_json::decode(&body, format, context.ingest.limits()))?;
+    if !spans.is_empty() {
+        context.ingest.post(scope, spans).await?;
+    }
+    Ok(StatusCode::ACCEPTED)
+}

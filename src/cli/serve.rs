@@ -1,0 +1,59 @@
+//! `spanlake serve`: the server, until it is told to stop.
+
+use super::{asked_wrongly, failed};
+use crate::clock::SystemClock;
+use crate::config;
+use crate::fs::RealFs;
+use crate::server;
+use clap::{ArgMatches, Command};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const EXAMPLES: &str = "\
+Examples:
+  spanlake serve
+  spanlake serve --listen 127.0.0.1:0            any free port; the banner names it
+  spanlake serve --data /var/lib/spanlake --ingest-max-body-bytes 32MiB
+  SPANLAKE_LOG=debug spanlake serve
+
+The banner goes to standard output once the server is ready, logs go to standard error.
+SIGTERM or Ctrl-C: stop listening, finish what is under way, write everything to the table, leave with 0.";
+
+pub fn command() -> Command {
+    Command::new("serve")
+        .about("Take spans and answer for them over HTTP")
+        .after_help(EXAMPLES)
+        .args(config::args(|_| true))
+}
+
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let config = match config::load(matches) {
+        Ok(effective) => Arc::new(effective.config),
+        Err(e) => return asked_wrongly(e),
+    };
+    start_log(&config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return failed(format_args!("cannot start the threads: {e}")),
+    };
+    let served = runtime.block_on(server::run(config, Arc::new(RealFs), Arc::new(SystemClock), &mut std::io::stdout()));
+    // What still runs then are lookups whose readers are gone, and connections that had their time.
+    runtime.shutdown_background();
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failed(e),
+    }
+}
+
+/// Logs to standard error, coloured for a person only.
+fn start_log(filter: &str) {
+    use std::io::IsTerminal;
+    // The settings' table has checked the filter.
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // Fails only if something else in the process logs already.
+    let _ = log.try_init();
+}

@@ -1,0 +1,466 @@
+//! The binary encoding of a request's spans: what a record of the write-ahead log holds, and what the memory table
+//! keeps until the flush. One encoding for both, so that a span is encoded once, by the request that brought it.
+//!
+//! ```text
+//! batch   = version:u8 arrival:i64le present:u8 project:text [cluster:text] [namespace:text] count:varint span*
+//! span    = len:varint body                     (len: bytes of the body)
+//! body    = flags:u32le low:u64le id:u64le [high:u64le] [parent:u64le] [timestamp:zigzag] [duration:zigzag]
+//!           [name:text] [local:endpoint] [remote:endpoint] [v1:text]
+//!           annotations:varint (timestamp:zigzag value:text)*  tags:varint (key:text value:text)*
+//! endpoint= present:u8 [service:text] [ipv4:4] [ipv6:16] [port:u16le]
+//! text    = len:varint utf8
+//! ```
+//!
+//! The encoding of a span is canonical: equal spans have equal bytes. The first 20 bytes of a body have fixed places,
+//! so that an index needs no decoding. A batch of another version is refused, never guessed at.
+
+use crate::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId};
+use std::borrow::Cow;
+
+/// The version that this build writes; it reads this one and all before it.
+pub const VERSION: u8 = 1;
+
+/// Why a batch cannot be read: where, and what was expected there. The bytes passed the log's checksum, so this is
+/// either a newer version's work or a defect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stored batch: {what} at byte {at}")]
+pub struct StoredError {
+    what: &'static str,
+    at: usize,
+}
+
+mod flag {
+    pub const WIDE: u32 = 1;
+    pub const PARENT: u32 = 1 << 1;
+    pub const TIMESTAMP: u32 = 1 << 2;
+    pub const DURATION: u32 = 1 << 3;
+    pub const NAME: u32 = 1 << 4;
+    pub const LOCAL: u32 = 1 << 5;
+    pub const REMOTE: u32 = 1 << 6;
+    pub const V1: u32 = 1 << 7;
+    pub const DEBUG_SENT: u32 = 1 << 8;
+    pub const DEBUG: u32 = 1 << 9;
+    pub const SHARED_SENT: u32 = 1 << 10;
+    pub const SHARED: u32 = 1 << 11;
+    /// Three bits: 0 for none, else the kind's number.
+    pub const KIND_SHIFT: u32 = 12;
+}
+
+mod given {
+    pub const SERVICE: u8 = 1;
+    pub const IPV4: u8 = 2;
+    pub const IPV6: u8 = 4;
+    pub const PORT: u8 = 8;
+    pub const CLUSTER: u8 = 1;
+    pub const NAMESPACE: u8 = 2;
+}
+
+/// Encodes a request's spans, kept under `scope`, that arrived at `arrival` (microseconds since 1970 UTC).
+pub fn encode(scope: &Scope<'_>, arrival: i64, spans: &[Span<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + spans.len() * 256);
+    out.push(VERSION);
+    out.extend_from_slice(&arrival.to_le_bytes());
+    let mut present = 0;
+    present |= if scope.cluster_id.is_some() { given::CLUSTER } else { 0 };
+    present |= if scope.namespace.is_some() { given::NAMESPACE } else { 0 };
+    out.push(present);
+    put_text(&mut out, &scope.project);
+    for text in [&scope.cluster_id, &scope.namespace].into_iter().flatten() {
+        put_text(&mut out, text);
+    }
+    put_varint(&mut out, spans.len() as u64);
+    let mut body = Vec::with_capacity(512);
+    for span in spans {
+        body.clear();
+        encode_span(span, &mut body);
+        put_varint(&mut out, body.len() as u64);
+        out.extend_from_slice(&body);
+    }
+    out
+}
+
+fn encode_span(span: &Span<'_>, out: &mut Vec<u8>) {
+    let mut flags = 0;
+    let mut mark = |set: bool, bit: u32| flags |= if set { bit } else { 0 };
+    mark(span.trace_id.wide, flag::WIDE);
+    mark(span.parent_id.is_some(), flag::PARENT);
+    mark(span.timestamp.is_some(), flag::TIMESTAMP);
+    mark(span.duration.is_some(), flag::DURATION);
+    mark(span.name.is_some(), flag::NAME);
+    mark(span.local.is_some(), flag::LOCAL);
+    mark(span.remote.is_some(), flag::REMOTE);
+    mark(span.v1.is_some(), flag::V1);
+    mark(span.debug.is_some(), flag::DEBUG_SENT);
+    mark(span.debug == Some(true), flag::DEBUG);
+    mark(span.shared.is_some(), flag::SHARED_SENT);
+    mark(span.shared == Some(true), flag::SHARED);
+    flags |= span.kind.map_or(0, |kind| kind as u32) << flag::KIND_SHIFT;
+
+    out.extend_from_slice(&flags.to_le_bytes());
+    out.extend_from_slice(&span.trace_id.low.to_le_bytes());
+    out.extend_from_slice(&span.id.to_le_bytes());
+    if span.trace_id.wide {
+        out.extend_from_slice(&span.trace_id.high.to_le_bytes());
+    }
+    if let Some(parent) = span.parent_id {
+        out.extend_from_slice(&parent.to_le_bytes());
+    }
+    for number in [span.timestamp, span.duration].into_iter().flatten() {
+        put_zigzag(out, number);
+    }
+    if let Some(name) = &span.name {
+        put_text(out, name);
+    }
+    for endpoint in [&span.local, &span.remote].into_iter().flatten() {
+        encode_endpoint(endpoint, out);
+    }
+    if let Some(v1) = &span.v1 {
+        put_text(out, v1);
+    }
+    put_varint(out, span.annotations.len() as u64);
+    for annotation in &span.annotations {
+        put_zigzag(out, annotation.timestamp);
+        put_text(out, &annotation.value);
+    }
+    put_varint(out, span.tags.len() as u64);
+    for (key, value) in &span.tags {
+        put_text(out, key);
+        put_text(out, value);
+    }
+}
+
+fn encode_endpoint(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.push(0);
+    let mut present = 0;
+    if let Some(service) = &endpoint.service {
+        present |= given::SERVICE;
+        put_text(out, service);
+    }
+    if let Some(ipv4) = endpoint.ipv4 {
+        present |= given::IPV4;
+        out.extend_from_slice(&ipv4.octets());
+    }
+    if let Some(ipv6) = endpoint.ipv6 {
+        present |= given::IPV6;
+        out.extend_from_slice(&ipv6.octets());
+    }
+    if let Some(port) = endpoint.port {
+        present |= given::PORT;
+        out.extend_from_slice(&port.to_le_bytes());
+    }
+    out[at] = present;
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_zigzag(out: &mut Vec<u8>, value: i64) {
+    put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A batch whose head is read; its spans are found one after the other by [`Batch::next_span`].
+#[derive(Debug)]
+pub struct Batch<'a> {
+    pub scope: Scope<'a>,
+    /// When the request arrived: microseconds since 1970 UTC.
+    pub arrival: i64,
+    /// How many spans there are in all.
+    pub count: usize,
+    reader: Reader<'a>,
+    left: usize,
+}
+
+/// Where a span's body lies in its batch, with what an index wants to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanPlace {
+    pub offset: usize,
+    pub len: usize,
+    pub trace_low: u64,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads the head of an encoded batch.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, StoredError> {
+        let mut reader = Reader { bytes, at: 0 };
+        if reader.byte()? != VERSION {
+            return Err(StoredError {
+                what: "a version that this build does not know (was it written by a newer one?)",
+                at: 0,
+            });
+        }
+        let arrival = i64::from_le_bytes(reader.array()?);
+        let present = reader.byte()?;
+        let project = Cow::Borrowed(reader.text()?);
+        let cluster_id = if present & given::CLUSTER != 0 { Some(Cow::Borrowed(reader.text()?)) } else { None };
+        let namespace = if present & given::NAMESPACE != 0 { Some(Cow::Borrowed(reader.text()?)) } else { None };
+        let count = reader.length()?;
+        Ok(Batch { scope: Scope { project, cluster_id, namespace }, arrival, count, reader, left: count })
+    }
+
+    /// The place of the next span, `None` after the last.
+    pub fn next_span(&mut self) -> Result<Option<SpanPlace>, StoredError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let len = self.reader.length()?;
+        let offset = self.reader.at;
+        let body = self.reader.take(len)?;
+        let low = body.get(4..12).and_then(|low| low.try_into().ok()).map(u64::from_le_bytes);
+        let trace_low = low.ok_or(StoredError { what: "a span cut short", at: offset })?;
+        Ok(Some(SpanPlace { offset, len, trace_low }))
+    }
+}
+
+/// Decodes the body of one span, borrowing its texts.
+pub fn decode_span(body: &[u8]) -> Result<Span<'_>, StoredError> {
+    let mut reader = Reader { bytes: body, at: 0 };
+    let flags = u32::from_le_bytes(reader.array()?);
+    let low = u64::from_le_bytes(reader.array()?);
+    let id = u64::from_le_bytes(reader.array()?);
+    let wide = flags & flag::WIDE != 0;
+    let high = if wide { u64::from_le_bytes(reader.array()?) } else { 0 };
+    let mut span = Span::new(TraceId { high, low, wide }, id);
+    if flags & flag::PARENT != 0 {
+        span.parent_id = Some(u64::from_le_bytes(reader.array()?));
+    }
+    if flags & flag::TIMESTAMP != 0 {
+        span.timestamp = Some(reader.zigzag()?);
+    }
+    if flags & flag::DURATION != 0 {
+        span.duration = Some(reader.zigzag()?);
+    }
+    span.kind = Kind::from_number((flags >> flag::KIND_SHIFT & 7) as u8);
+    if flags & flag::NAME != 0 {
+        span.name = Some(Cow::Borrowed(reader.text()?));
+    }
+    if flags & flag::LOCAL != 0 {
+        span.local = Some(reader.endpoint()?);
+    }
+    if flags & flag::REMOTE != 0 {
+        span.remote = Some(reader.endpoint()?);
+    }
+    if flags & flag::V1 != 0 {
+        span.v1 = Some(Cow::Borrowed(reader.text()?));
+    }
+    span.debug = (flags & flag::DEBUG_SENT != 0).then_some(flags & flag::DEBUG != 0);
+    span.shared = (flags & flag::SHARED_SENT != 0).then_some(flags & flag::SHARED != 0);
+    let annotations = reader.length()?;
+    span.annotations.reserve_exact(annotations);
+    for _ in 0..annotations {
+        span.annotations.push(Annotation { timestamp: reader.zigzag()?, value: Cow::Borrowed(reader.text()?) });
+    }
+    let tags = reader.length()?;
+    span.tags.reserve_exact(tags);
+    for _ in 0..tags {
+        span.tags.push((Cow::Borrowed(reader.text()?), Cow::Borrowed(reader.text()?)));
+    }
+    Ok(span)
+}
+
+/// What rows are sorted by, read from a body without decoding the rest: trace id, timestamp, span id.
+pub fn sort_key(body: &[u8]) -> Result<(TraceId, Option<i64>, u64), StoredError> {
+    let mut reader = Reader { bytes: body, at: 0 };
+    let flags = u32::from_le_bytes(reader.array()?);
+    let low = u64::from_le_bytes(reader.array()?);
+    let id = u64::from_le_bytes(reader.array()?);
+    let wide = flags & flag::WIDE != 0;
+    let high = if wide { u64::from_le_bytes(reader.array()?) } else { 0 };
+    if flags & flag::PARENT != 0 {
+        reader.array::<8>()?;
+    }
+    let timestamp = if flags & flag::TIMESTAMP != 0 { Some(reader.zigzag()?) } else { None };
+    Ok((TraceId { high, low, wide }, timestamp, id))
+}
+
+#[derive(Debug)]
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn fault<T>(&self, what: &'static str) -> Result<T, StoredError> {
+        Err(StoredError { what, at: self.at })
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], StoredError> {
+        match self.bytes[self.at..].get(..len) {
+            Some(taken) => {
+                self.at += len;
+                Ok(taken)
+            }
+            None => self.fault("fewer bytes than announced"),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], StoredError> {
+        match self.bytes[self.at..].first_chunk::<N>() {
+            Some(array) => {
+                self.at += N;
+                Ok(*array)
+            }
+            None => self.fault("fewer bytes than announced"),
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, StoredError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn varint(&mut self) -> Result<u64, StoredError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        self.fault("a number of more than 64 bits")
+    }
+
+    fn zigzag(&mut self) -> Result<i64, StoredError> {
+        let value = self.varint()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    /// A length or count. Each unit of it takes at least a byte, so one beyond the end is refused before anything is
+    /// reserved for it.
+    fn length(&mut self) -> Result<usize, StoredError> {
+        let value = self.varint()?;
+        match usize::try_from(value) {
+            Ok(len) if len <= self.bytes.len() - self.at => Ok(len),
+            _ => self.fault("a length beyond the end"),
+        }
+    }
+
+    fn text(&mut self) -> Result<&'a str, StoredError> {
+        let len = self.length()?;
+        let at = self.at;
+        std::str::from_utf8(self.take(len)?).map_err(|_| StoredError { what: "text that is not UTF-8", at })
+    }
+
+    fn endpoint(&mut self) -> Result<Endpoint<'a>, StoredError> {
+        let present = self.byte()?;
+        let mut endpoint = Endpoint::default();
+        if present & given::SERVICE != 0 {
+            endpoint.service = Some(Cow::Borrowed(self.text()?));
+        }
+        if present & given::IPV4 != 0 {
+            endpoint.ipv4 = Some(self.array::<4>()?.into());
+        }
+        if present & given::IPV6 != 0 {
+            endpoint.ipv6 = Some(self.array::<16>()?.into());
+        }
+        if present & given::PORT != 0 {
+            endpoint.port = Some(u16::from_le_bytes(self.array()?));
+        }
+        Ok(endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts() -> impl Strategy<Value = Cow<'static, str>> {
+        any::<String>().prop_map(Cow::Owned)
+    }
+
+    fn endpoints() -> impl Strategy<Value = Endpoint<'static>> {
+        (proptest::option::of(texts()), any::<Option<[u8; 4]>>(), any::<Option<[u8; 16]>>(), any::<Option<u16>>())
+            .prop_map(|(service, ipv4, ipv6, port)| Endpoint {
+                service,
+                ipv4: ipv4.map(Into::into),
+                ipv6: ipv6.map(Into::into),
+                port,
+            })
+    }
+
+    fn spans() -> impl Strategy<Value = Span<'static>> {
+        let ids = (any::<bool>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<Option<u64>>(), 0u8..5);
+        let times = (any::<Option<i64>>(), any::<Option<i64>>(), any::<Option<bool>>(), any::<Option<bool>>());
+        let names = (
+            proptest::option::of(texts()),
+            proptest::option::of(texts()),
+            proptest::option::of(endpoints()),
+            proptest::option::of(endpoints()),
+        );
+        let lists = (
+            proptest::collection::vec((any::<i64>(), texts()), 0..4),
+            proptest::collection::vec((texts(), texts()), 0..4),
+        );
+        (ids, times, names, lists).prop_map(|(ids, times, names, lists)| {
+            let (wide, high, low, id, parent, kind) = ids;
+            let mut span = Span::new(TraceId { high: if wide { high } else { 0 }, low, wide }, id);
+            span.parent_id = parent;
+            span.kind = Kind::from_number(kind);
+            (span.timestamp, span.duration, span.debug, span.shared) = times;
+            (span.name, span.v1, span.local, span.remote) = names;
+            span.annotations = lists.0.into_iter().map(|(timestamp, value)| Annotation { timestamp, value }).collect();
+            span.tags = lists.1;
+            Span::settle_tags(&mut span.tags);
+            span
+        })
+    }
+
+    fn decode_all(bytes: &[u8]) -> Result<(Scope<'_>, i64, Vec<Span<'_>>), StoredError> {
+        let mut batch = Batch::open(bytes)?;
+        let mut spans = Vec::new();
+        while let Some(place) = batch.next_span()? {
+            let span = decode_span(&bytes[place.offset..place.offset + place.len])?;
+            assert_eq!(span.trace_id.low, place.trace_low);
+            assert_eq!(
+                sort_key(&bytes[place.offset..place.offset + place.len])?,
+                (span.trace_id, span.timestamp, span.id)
+            );
+            spans.push(span);
+        }
+        Ok((batch.scope, batch.arrival, spans))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself(
+            spans in proptest::collection::vec(spans(), 0..5),
+            arrival in any::<i64>(),
+            cluster in proptest::option::of(texts()),
+            namespace in proptest::option::of(texts()),
+        ) {
+            let scope = Scope { project: "default".into(), cluster_id: cluster, namespace };
+            let bytes = encode(&scope, arrival, &spans);
+            prop_assert_eq!(decode_all(&bytes).unwrap(), (scope, arrival, spans));
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(spans in proptest::collection::vec(spans(), 1..4), at in any::<usize>(), byte in any::<u8>()) {
+            let scope = Scope { project: "default".into(), cluster_id: None, namespace: None };
+            let mut bytes = encode(&scope, 0, &spans);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = decode_all(&bytes);
+            let _ = decode_all(&bytes[..at]);
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_rather_than_guessed_at() {
+        let scope = Scope { project: "default".into(), cluster_id: None, namespace: None };
+        let mut bytes = encode(&scope, 0, &[]);
+        bytes[0] = VERSION + 1;
+        assert!(Batch::open(&bytes).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! The texts that settings are written in: sizes, durations, counts, yes or no. Each reader answers an error with what
+//! it expected, for the message that names the setting and where its value came from.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Units of a size and the bytes in one; the first is also the unit of a bare number.
+const SIZES: [(&str, u64); 9] = [
+    ("", 1),
+    ("b", 1),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("tib", 1 << 40),
+];
+
+/// Units of a duration and the milliseconds in one. A bare number has no unit and is refused: seconds or milliseconds
+/// is a guess that costs somebody a night.
+const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
+
+/// Digits (with `_` between them, if the writer likes) and the unit after them, in lower case.
+fn number_and_unit(text: &str) -> Option<(u64, String)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let number = digits.replace('_', "").parse().ok()?;
+    Some((number, unit.trim_start().to_ascii_lowercase()))
+}
+
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(*factor)
+}
+
+/// Bytes: `64MiB`, `10MB`, `1048576`.
+pub fn size(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+    match with_unit(text, &SIZES) {
+        Some(bytes) if allowed.contains(&bytes) => Ok(bytes),
+        Some(_) => {
+            Err(format!("expected a size from {} to {}", show_size(*allowed.start()), show_size(*allowed.end())))
+        }
+        None => Err("expected a size such as 64MiB, 10MB or 1048576".to_owned()),
+    }
+}
+
+/// `250ms`, `30s`, `5m`, `2h`, `7d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match with_unit(text, &DURATIONS) {
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => Err("expected a duration with its unit, such as 250ms, 30s, 5m, 2h or 7d".to_owned()),
+    }
+}
+
+/// A whole number.
+pub fn count(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+    match number_and_unit(text) {
+        Some((number, unit)) if unit.is_empty() && allowed.contains(&number) => Ok(number),
+        _ => Err(format!("expected a whole number from {} to {}", allowed.start(), allowed.end())),
+    }
+}
+
+/// `true` or `false`.
+pub fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// A size as a person reads it: in the largest binary unit that divides it.
+pub fn show_size(bytes: u64) -> String {
+    let unit = [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+        .into_iter()
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
+    match unit {
+        Some((name, factor)) => format!("{}{name}", bytes / factor),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: RangeInclusive<u64> = 0..=u64::MAX;
+
+    #[test]
+    fn sizes_take_binary_and_decimal_units_in_either_case() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1048576", 1_048_576),
+            ("64MiB", 64 << 20),
+            ("64mib", 64 << 20),
+            ("10MB", 10_000_000),
+            ("1 GiB", 1 << 30),
+            ("1_000", 1_000),
+            ("7B", 7),
+        ] {
+            assert_eq!(size(text, ANY), Ok(bytes), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_that_is_none_is_refused() {
+        for text in ["", "MiB", "-1", "1.5GiB", "10 apples", "10M", "99999999999TiB", "99999999999999999999"] {
+            assert!(size(text, ANY).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_outside_its_range_is_told_the_range() {
+        assert_eq!(size("1", 1024..=1 << 20), Err("expected a size from 1KiB to 1MiB".to_owned()));
+    }
+
+    #[test]
+    fn durations_need_their_unit() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        for text in ["30", "", "s", "-1s", "1.5s", "5 minutes"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn counts_keep_to_their_range() {
+        assert_eq!(count("32", 1..=100), Ok(32));
+        for text in ["0", "101", "x", "", "3k"] {
+            assert_eq!(count(text, 1..=100), Err("expected a whole number from 1 to 100".to_owned()), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Ingest: from a request's spans to the acknowledgement.
+//!
+//! In: spans that a codec decoded, and under what they are kept. Out: nothing but the promise: when [`Ingest::post`]
+//! returns, the spans are on disk and every later answer has them; when it fails, none of them was acknowledged.
+
+use crate::clock::Clock;
+use crate::codec::{Limits, stored};
+use crate::error::{Error, Result};
+use crate::model::{Scope, Span};
+use crate::store::{EncodedBatch, Store};
+use std::sync::Arc;
+
+/// Takes spans in.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+impl Ingest {
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        Ingest { store, clock, limits }
+    }
+
+    /// What the codecs are to keep to.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether a request can be taken now: to be asked before its body is read.
+    ///
+    /// # Errors
+    /// Busy, where memory is full of spans that wait for the disk.
+    pub fn admit(&self) -> Result<()> {
+        self.store.admit(0)
+    }
+
+    /// Stores a request's spans, all or none. Resolves when they are durable and visible.
+    ///
+    /// # Errors
+    /// Busy, where they cannot be taken now: the same request may be sent again, and what may have been kept of it
+    /// stays one span. Invalid or too large where the request is to be mended first.
+    pub async fn post(&self, scope: Scope<'_>, spans: Vec<Span<'_>>) -> Result<()> {
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let bytes = stored::encode(&scope, self.clock.now_micros(), &spans);
+        drop(spans);
+        let batch = EncodedBatch::index(bytes.into()).map_err(|error| Error::internal(error.to_string()))?;
+        self.store.append(batch).await.map(|_| ())
+    }
+}

@@ -1,0 +1,356 @@
+//! Reads data files: the rows of one trace by a handful of page reads, or all rows in order.
+//!
+//! A file's footer, its page index and the bloom filters of `trace_low` are loaded at the first use and stay in
+//! memory. A lookup asks the filter of each row group, then the page index, then reads the pages of `trace_low` that
+//! may hold the trace, and only then, of each column, the pages with its rows.
+
+use crate::fs::{File, Fs, OpenMode};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What the table's log says of a data file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileInfo {
+    /// Below the table's folder, e.g. `day=2026-11-22/….parquet`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    pub rows: u64,
+    /// Days since 1970-01-01.
+    pub day: i32,
+    pub stats: FileStats,
+}
+
+/// The least and the greatest value of some columns; `None` where all rows are null or it is not known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileStats {
+    pub project: Option<(String, String)>,
+    pub trace_low: Option<(i64, i64)>,
+    /// Microseconds since 1970 UTC.
+    pub timestamp: Option<(i64, i64)>,
+    /// Microseconds.
+    pub duration: Option<(i64, i64)>,
+}
+
+/// A data file that cannot be read as it should be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("data file {path} near byte {offset}: {what}")]
+pub struct Damaged {
+    pub path: PathBuf,
+    /// Where the last read began.
+    pub offset: u64,
+    pub what: String,
+}
+
+/// A data file of the table, shared by all readers.
+#[derive(Debug)]
+pub struct DataFile {
+    info: FileInfo,
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    loaded: OnceLock<Result<Loaded, Damaged>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    source: Source,
+    metadata: ArrowReaderMetadata,
+    /// The place of `trace_low` among the columns of the file.
+    trace_low: usize,
+    /// Of `trace_low`, one a row group; `None` in a file of other making.
+    filters: Vec<Option<Sbbf>>,
+}
+
+impl DataFile {
+    /// The file that `info` names below the table's folder `root`; it is opened at its first use.
+    pub fn new(fs: Arc<dyn Fs>, root: &Path, info: FileInfo) -> Self {
+        let path = root.join(&info.path);
+        DataFile { info, fs, path, loaded: OnceLock::new() }
+    }
+
+    pub fn info(&self) -> &FileInfo {
+        &self.info
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn load(&self) -> Result<&Loaded, Damaged> {
+        self.loaded.get_or_init(|| self.read_footer()).as_ref().map_err(Clone::clone)
+    }
+
+    fn read_footer(&self) -> Result<Loaded, Damaged> {
+        let damaged = |offset: u64, what: String| Damaged { path: self.path.clone(), offset, what };
+        let file = self.fs.open(&self.path, OpenMode::Read).map_err(|e| damaged(0, e.to_string()))?;
+        let len = file.len().map_err(|e| damaged(0, e.to_string()))?;
+        if len != self.info.size {
+            return Err(damaged(len, format!("the table's log says {} bytes, the file has {len}", self.info.size)));
+        }
+        let source = Source { file: file.into(), len, last: Arc::default() };
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata =
+            guard(|| ArrowReaderMetadata::load(&source, options)).map_err(|e| damaged(source.last(), e.to_string()))?;
+        let columns = metadata.metadata().file_metadata().schema_descr();
+        let trace_low = columns
+            .columns()
+            .iter()
+            .position(|column| column.path().string() == "trace_low")
+            .ok_or_else(|| damaged(len, "there is no column trace_low".to_owned()))?;
+        let mut filters = Vec::new();
+        for group in metadata.metadata().row_groups() {
+            let filter = guard(|| Sbbf::read_from_column_chunk(group.column(trace_low), &source))
+                .map_err(|e| damaged(source.last(), e.to_string()))?;
+            filters.push(filter);
+        }
+        Ok(Loaded { source, metadata, trace_low, filters })
+    }
+
+    /// The rows whose `trace_low` is `low`, whatever their project, in order, in batches of at most `batch_rows`.
+    pub fn trace(self: &Arc<Self>, low: u64, batch_rows: usize) -> Result<TraceRows, Damaged> {
+        let mut parts = Vec::new();
+        if self.info.stats.trace_low.is_some_and(|(least, greatest)| !(least..=greatest).contains(&(low as i64))) {
+            return Ok(TraceRows { file: self.clone(), parts, reader: None, batch_rows });
+        }
+        let loaded = self.load()?;
+        for group in 0..loaded.filters.len() {
+            let absent = loaded.filters[group].as_ref().is_some_and(|filter| !filter.check(&(low as i64)));
+            if absent {
+                continue;
+            }
+            if let Some(selection) = self.select(loaded, group, low as i64).map_err(|e| self.damaged(loaded, e))? {
+                parts.push((group, selection));
+            }
+        }
+        parts.reverse();
+        Ok(TraceRows { file: self.clone(), parts, reader: None, batch_rows })
+    }
+
+    /// Which rows of a row group hold the trace: the page index says which pages may, their `trace_low` which rows do.
+    fn select(&self, loaded: &Loaded, group: usize, low: i64) -> Result<Option<RowSelection>, ParquetError> {
+        let metadata = loaded.metadata.metadata();
+        let rows = usize::try_from(metadata.row_group(group).num_rows())?;
+        let pages = match pages_that_may_hold(loaded, group, rows, low) {
+            Some(pages) => pages,
+            None => std::iter::once(0..rows).collect(),
+        };
+        if pages.is_empty() {
+            return Ok(None);
+        }
+        let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), [loaded.trace_low]);
+        let selection = RowSelection::from_consecutive_ranges(pages.iter().cloned(), rows);
+        let reader = guard(|| loaded.reader(group, Some(selection), mask, super::schema::PAGE_ROWS))?;
+        let mut found: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut positions = pages.into_iter().flatten();
+        for batch in reader {
+            let batch = batch?;
+            let column = batch.column(0).as_primitive_opt::<Int64Type>();
+            let column = column.ok_or_else(|| ParquetError::General("trace_low is no bigint".to_owned()))?;
+            for value in column.values() {
+                let Some(position) = positions.next() else { break };
+                if *value != low {
+                    continue;
+                }
+                match found.last_mut() {
+                    Some(range) if range.end == position => range.end += 1,
+                    _ => found.push(position..position + 1),
+                }
+            }
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(RowSelection::from_consecutive_ranges(found.into_iter(), rows)))
+    }
+
+    /// All rows in order, in batches of at most `batch_rows`; of all columns, or of those named.
+    pub fn scan(&self, columns: Option<&[&str]>, batch_rows: usize) -> Result<Scan<'_>, Damaged> {
+        let loaded = self.load()?;
+        let schema = loaded.metadata.metadata().file_metadata().schema_descr();
+        let mask = match columns {
+            None => ProjectionMask::all(),
+            Some(names) => ProjectionMask::columns(schema, names.iter().copied()),
+        };
+        let open = || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(loaded.source.clone(), loaded.metadata.clone())
+                .with_projection(mask)
+                .with_batch_size(batch_rows)
+                .build()
+        };
+        let reader = guard(open).map_err(|e| self.damaged(loaded, e))?;
+        Ok(Scan { file: self, loaded, reader })
+    }
+
+    fn damaged(&self, loaded: &Loaded, error: ParquetError) -> Damaged {
+        Damaged { path: self.path.clone(), offset: loaded.source.last(), what: error.to_string() }
+    }
+}
+
+/// The pages of a row group whose bounds admit `low`, as ranges of rows; `None` where the file has no page index.
+fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, low: i64) -> Option<Vec<std::ops::Range<usize>>> {
+    let metadata = loaded.metadata.metadata();
+    let ColumnIndexMetaData::INT64(index) = metadata.column_index()?.get(group)?.get(loaded.trace_low)? else {
+        return None;
+    };
+    let pages = metadata.offset_index()?.get(group)?.get(loaded.trace_low)?.page_locations();
+    let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+    for (number, (least, greatest)) in index.min_values().iter().zip(index.max_values()).enumerate() {
+        if low < *least || low > *greatest {
+            continue;
+        }
+        let start = usize::try_from(pages.get(number)?.first_row_index).ok()?;
+        let end = match pages.get(number + 1) {
+            Some(next) => usize::try_from(next.first_row_index).ok()?,
+            None => rows,
+        };
+        match ranges.last_mut() {
+            Some(range) if range.end == start => range.end = end,
+            _ => ranges.push(start..end),
+        }
+    }
+    Some(ranges)
+}
+
+impl Loaded {
+    fn reader(
+        &self,
+        group: usize,
+        selection: Option<RowSelection>,
+        mask: ProjectionMask,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReader, ParquetError> {
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), self.metadata.clone())
+            .with_row_groups(vec![group])
+            .with_projection(mask)
+            .with_batch_size(batch_rows);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        builder.build()
+    }
+}
+
+/// The rows of one trace in one file, batch by batch.
+#[derive(Debug)]
+pub struct TraceRows {
+    file: Arc<DataFile>,
+    /// Row groups still to read, the next last.
+    parts: Vec<(usize, RowSelection)>,
+    reader: Option<ParquetRecordBatchReader>,
+    batch_rows: usize,
+}
+
+impl TraceRows {
+    /// Whether the file holds no row of the trace.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.reader.is_none()
+    }
+
+    /// The next batch, `None` after the last.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, Damaged> {
+        loop {
+            if let Some(reader) = &mut self.reader {
+                let file = &self.file;
+                match guard(|| reader.next().transpose().map_err(ParquetError::from)) {
+                    Ok(Some(batch)) => return Ok(Some(batch)),
+                    Ok(None) => self.reader = None,
+                    Err(e) => return Err(file.damaged(file.load()?, e)),
+                }
+            }
+            let Some((group, selection)) = self.parts.pop() else { return Ok(None) };
+            let loaded = self.file.load()?;
+            let reader = guard(|| loaded.reader(group, Some(selection), ProjectionMask::all(), self.batch_rows));
+            self.reader = Some(reader.map_err(|e| self.file.damaged(loaded, e))?);
+        }
+    }
+}
+
+/// All rows of a file, batch by batch.
+pub struct Scan<'f> {
+    file: &'f DataFile,
+    loaded: &'f Loaded,
+    reader: ParquetRecordBatchReader,
+}
+
+impl Scan<'_> {
+    /// The next batch, `None` after the last.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, Damaged> {
+        guard(|| self.reader.next().transpose().map_err(ParquetError::from)).map_err(|e| self.file.damaged(self.loaded, e))
+    }
+}
+
+/// Runs the Parquet decoder over bytes that may be damaged: where it panics on them, that is an error like any other.
+fn guard<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(ParquetError::General("the decoder gave up on these bytes".to_owned())))
+}
+
+/// A file's bytes for the Parquet reader: reads name their place, so that many lookups share one handle.
+#[derive(Clone, Debug)]
+struct Source {
+    file: Arc<dyn File>,
+    len: u64,
+    /// Where the last read began, for error messages.
+    last: Arc<AtomicU64>,
+}
+
+impl Source {
+    fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for Source {
+    type T = io::BufReader<Sequential>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.last.store(start, Ordering::Relaxed);
+        Ok(io::BufReader::new(Sequential { file: self.file.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        self.last.store(start, Ordering::Relaxed);
+        if start.checked_add(length as u64).is_none_or(|end| end > self.len) {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} reach beyond the end")));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Reads on from a place of a file.
+#[derive(Debug)]
+struct Sequential {
+    file: Arc<dyn File>,
+    at: u64,
+}
+
+impl Read for Sequential {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,220 @@
+//! Writes a data file: sorted rows in, a durable Parquet file and what the table's log must say of it out.
+//!
+//! The file is written under a temporary name, synced, renamed, and its directory synced: a file of its final name is
+//! whole. Until a commit refers to it, it is nothing; what a crash leaves is removed at a later start.
+
+use super::file_reader::{FileInfo, FileStats};
+use super::objects::TEMPORARY_PREFIX;
+use super::schema::{self, FILE_SCHEMA};
+use crate::fs::{File, Fs, OpenMode};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How much is gathered before it goes to the disk.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}")]
+    Parquet { path: PathBuf, source: ParquetError },
+    #[error("rows of a data file: {0}")]
+    Rows(#[from] arrow::error::ArrowError),
+}
+
+impl WriteError {
+    /// Whether the disk is full: worth trying again once there is space.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            WriteError::Io { source, .. } => is_no_space(source),
+            WriteError::Parquet { source: ParquetError::External(source), .. } => {
+                source.downcast_ref::<io::Error>().is_some_and(is_no_space)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether an error of the file system says that the disk, or a quota, is full.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// A data file being written.
+#[derive(Debug)]
+pub struct FileWriter {
+    fs: Arc<dyn Fs>,
+    root: PathBuf,
+    path: String,
+    temporary: PathBuf,
+    day: i32,
+    writer: ArrowWriter<Output>,
+    stats: FileStats,
+    rows: u64,
+}
+
+impl FileWriter {
+    /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01.
+    pub fn create(fs: Arc<dyn Fs>, root: &Path, day: i32, name: &str, compression: i32) -> Result<Self, WriteError> {
+        let folder = format!("{}={}", schema::DAY, day_text(day));
+        let dir = root.join(&folder);
+        let temporary = dir.join(format!("{TEMPORARY_PREFIX}{name}"));
+        let io_error = |source| WriteError::Io { path: temporary.clone(), source };
+        fs.create_dir_all(&dir).map_err(io_error)?;
+        match fs.remove_file(&temporary) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(e)),
+            _ => {}
+        }
+        let file = fs.open(&temporary, OpenMode::CreateNew).map_err(io_error)?;
+        let output = Output { file, buffer: Vec::with_capacity(BUFFER_BYTES), written: 0 };
+        let properties = schema::writer_properties(compression);
+        let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
+            .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
+        Ok(FileWriter {
+            fs,
+            root: root.to_owned(),
+            path: format!("{folder}/{name}"),
+            temporary,
+            day,
+            writer,
+            stats: FileStats::default(),
+            rows: 0,
+        })
+    }
+
+    /// Appends rows, which must follow those before them in the order of the table.
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
+        self.rows += batch.num_rows() as u64;
+        self.stats.add(batch);
+        self.writer
+            .write(batch)
+            .map_err(|source| WriteError::Parquet { path: self.temporary.clone(), source })
+    }
+
+    /// How many rows the file has so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// About how many bytes the file has so far.
+    pub fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
+    /// Completes the file and makes it durable under its name.
+    pub fn finish(mut self) -> Result<FileInfo, WriteError> {
+        let path = self.temporary.clone();
+        self.writer.finish().map_err(|source| WriteError::Parquet { path: path.clone(), source })?;
+        let output = self.writer.inner_mut();
+        let publish = || -> io::Result<u64> {
+            output.flush()?;
+            output.file.sync_all()?;
+            let target = self.root.join(&self.path);
+            self.fs.rename(&self.temporary, &target)?;
+            self.fs.sync_dir(target.parent().unwrap_or(&self.root))?;
+            Ok(output.written)
+        };
+        let size = { publish }().map_err(|source| WriteError::Io { path, source })?;
+        Ok(FileInfo { path: self.path, size, rows: self.rows, day: self.day, stats: self.stats })
+    }
+
+    /// Gives up: removes what was written.
+    pub fn discard(self) {
+        // What cannot be removed is litter that the next start clears.
+        let _ = self.fs.remove_file(&self.temporary);
+    }
+}
+
+impl FileStats {
+    fn add(&mut self, batch: &RecordBatch) {
+        let merge = |bounds: &mut Option<(i64, i64)>, low: Option<i64>, high: Option<i64>| {
+            if let (Some(low), Some(high)) = (low, high) {
+                *bounds = Some(bounds.map_or((low, high), |(l, h)| (l.min(low), h.max(high))));
+            }
+        };
+        let long = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int64Type>());
+        if let Some(column) = long("trace_low") {
+            merge(&mut self.trace_low, compute::min(column), compute::max(column));
+        }
+        if let Some(column) = long("duration") {
+            merge(&mut self.duration, compute::min(column), compute::max(column));
+        }
+        let timestamp = batch.column_by_name("timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        if let Some(column) = timestamp {
+            merge(&mut self.timestamp, compute::min(column), compute::max(column));
+        }
+        if let Some(column) = batch.column_by_name("project").and_then(|c| c.as_string_opt::<i32>()) {
+            // Project is the first sort key: the bounds are the ends.
+            if let (Some(low), Some(high)) = (column.iter().flatten().next(), column.iter().flatten().next_back()) {
+                match &mut self.project {
+                    Some((_, last)) => high.clone_into(last),
+                    None => self.project = Some((low.to_owned(), high.to_owned())),
+                }
+            }
+        }
+    }
+}
+
+/// A day (counted from 1970-01-01) as the table writes it: `2026-11-22`.
+pub fn day_text(day: i32) -> String {
+    let date = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap_or_default();
+    date.format("%Y-%m-%d").to_string()
+}
+
+/// The day that [`day_text`] writes as `text`.
+pub fn parse_day(text: &str) -> Option<i32> {
+    let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    i32::try_from(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp() / 86_400).ok()
+}
+
+#[derive(Debug)]
+struct Output {
+    file: Box<dyn File>,
+    buffer: Vec<u8>,
+    written: u64,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER_BYTES {
+            self.file.write_all_at(bytes, self.written)?;
+            self.written += bytes.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.file.write_all_at(&self.buffer, self.written)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_written_as_people_write_them() {
+        for (day, text) in [(0, "1970-01-01"), (20_779, "2026-11-22"), (-1, "1969-12-31"), (10_957, "2000-01-01")] {
+            assert_eq!(day_text(day), text);
+            assert_eq!(parse_day(text), Some(day));
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The lake: the open, columnar tables that flushed spans lie in.
+//!
+//! In: sorted spans, from the store's flush and from compaction. Out: the rows of one trace (a handful of page reads,
+//! no SQL plan), whole files in order for compaction, and the list of files for SQL.
+//!
+//! ```text
+//! <data>/tables/spans/
+//!   _delta_log/                        the table's versions: which files are live, and which part of the write-ahead
+//!     00000000000000000000.json        log they hold (an application transaction per writer)
+//!     00000000000000000100.checkpoint.parquet, _last_checkpoint
+//!   day=2026-11-22/<sequence>-<time>-<n>.parquet
+//! ```
+//!
+//! Invariants:
+//! * nothing is visible before it is durable: a data file, a log entry, a checkpoint is written under a temporary name,
+//!   synced, linked, and its directory synced, before anything refers to it ([`objects`], [`file_writer`]);
+//! * the rows of a file are sorted by project, `trace_low`, trace id, timestamp, span id, and no two are equal;
+//! * a commit of spans carries the last sequence of the write-ahead log that it holds; there is one writer at a time;
+//! * a file is never changed, and is removed only when no reader of this process holds it and other engines had time.
+//!
+//! The table is plain (no deletion vectors, no column mapping): whatever reads Delta tables reads it.
+
+pub mod file_reader;
+pub mod file_writer;
+pub mod merge;
+pub mod objects;
+pub mod rows;
+pub mod schema;
+pub mod table;
+
+pub use file_reader::{DataFile, FileInfo};
+pub use table::{Table, TableError};

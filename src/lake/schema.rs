@@ -1,0 +1,143 @@
+//! The columns of the table `spans`: one list, from which the Arrow schema, the table's own schema and the encoding of
+//! each column come. `schemas/spans.json` publishes it; a test holds the two together.
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::sync::{Arc, LazyLock};
+
+/// The version of the schema, kept in the table's property `spanlake.schema.version`. It grows when a column is added;
+/// columns are never changed or dropped, and a column that a file lacks reads as null.
+pub const VERSION: u32 = 1;
+
+/// The column that partitions the table: the day (UTC) of the span's timestamp, in the path and not in the files.
+pub const DAY: &str = "day";
+
+/// Rows of a row group: large enough to compress, small enough that the dictionaries a lookup must decode stay small.
+pub const ROW_GROUP_ROWS: usize = 131_072;
+/// Rows of a page, the least that a lookup decodes of a column.
+pub const PAGE_ROWS: usize = 4_096;
+
+/// Tags with a column of their own: those that people search and group by most. The others lie in the map `tags`; a
+/// reader who wants all of them takes both (the SQL view `tags` does).
+pub const TAG_COLUMNS: [(&str, &str); 8] = [
+    ("db.system", "db_system"),
+    ("error", "error"),
+    ("http.method", "http_method"),
+    ("http.path", "http_path"),
+    ("http.route", "http_route"),
+    ("http.status_code", "http_status_code"),
+    ("rpc.method", "rpc_method"),
+    ("rpc.service", "rpc_service"),
+];
+
+/// The time zone of timestamps: the table's type `timestamp` is an instant.
+pub const UTC: &str = "UTC";
+
+/// A timestamp column's type.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
+}
+
+/// The fields of an annotation.
+pub fn annotation_fields() -> Fields {
+    vec![Field::new("timestamp", timestamp_type(), false), Field::new("value", DataType::Utf8, false)].into()
+}
+
+/// The entries of the tag map.
+pub fn tag_fields() -> Fields {
+    vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)].into()
+}
+
+/// The columns of a data file, in order: all of the table's but [`DAY`].
+pub static FILE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let mut fields = vec![
+        Field::new("project", DataType::Utf8, false),
+        Field::new("trace_low", DataType::Int64, false),
+        Field::new("trace_id", DataType::Utf8, false),
+        Field::new("timestamp", timestamp_type(), true),
+        Field::new("span_id", DataType::Utf8, false),
+        text("parent_id"),
+        text("kind"),
+        text("name"),
+        Field::new("duration", DataType::Int64, true),
+        text("service"),
+        text("local_ipv4"),
+        text("local_ipv6"),
+        Field::new("local_port", DataType::Int32, true),
+        text("remote_service"),
+        text("remote_ipv4"),
+        text("remote_ipv6"),
+        Field::new("remote_port", DataType::Int32, true),
+    ];
+    fields.extend(TAG_COLUMNS.iter().map(|(_, column)| text(column)));
+    let annotation = Field::new("element", DataType::Struct(annotation_fields()), false);
+    let tag = Field::new("key_value", DataType::Struct(tag_fields()), false);
+    fields.extend([
+        Field::new("annotations", DataType::List(Arc::new(annotation)), true),
+        Field::new("tags", DataType::Map(Arc::new(tag), false), true),
+        Field::new("debug", DataType::Boolean, true),
+        Field::new("shared", DataType::Boolean, true),
+        text("v1"),
+        text("cluster_id"),
+        text("namespace"),
+    ]);
+    Arc::new(Schema::new(fields))
+});
+
+/// The columns of the table: those of a file and the partition column.
+pub static TABLE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields: Vec<_> = FILE_SCHEMA.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(DAY, DataType::Date32, true)));
+    Arc::new(Schema::new(fields))
+});
+
+/// The columns that rows are sorted by, in order.
+pub const SORT_COLUMNS: [&str; 5] = ["project", "trace_low", "trace_id", "timestamp", "span_id"];
+
+/// How data files are written.
+///
+/// * Ids are random: a dictionary of them is only overhead. As text of fixed length they are length-delta encoded,
+///   which leaves bare hex digits that zstd's entropy coder halves.
+/// * `trace_low` and `trace_id` repeat from row to row; plain, the compressor sees the runs.
+/// * A lookup decodes the dictionary of each column it reads, so dictionaries are kept small.
+pub fn writer_properties(compression_level: i32) -> WriterProperties {
+    let column = |name: &str| ColumnPath::new(name.split('.').map(str::to_owned).collect());
+    let zstd = ZstdLevel::try_new(compression_level).unwrap_or_default();
+    let sorting = SORT_COLUMNS.iter().filter_map(|name| FILE_SCHEMA.index_of(name).ok()).map(|index| SortingColumn {
+        column_idx: index as i32,
+        descending: false,
+        nulls_first: true,
+    });
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("spanlake ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(zstd))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_page_size_limit(128 * 1024)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_sorting_columns(Some(sorting.collect()))
+        // Only `trace_low` is looked up by pages; bounds of the other columns' pages would be bytes that nobody reads.
+        .set_column_statistics_enabled(column("trace_low"), EnabledStatistics::Page)
+        .set_column_bloom_filter_enabled(column("trace_low"), true)
+        .set_column_bloom_filter_fpp(column("trace_low"), 0.0005);
+    for plain in ["trace_low", "trace_id"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(plain), false)
+            .set_column_encoding(column(plain), Encoding::PLAIN);
+    }
+    for id in ["span_id", "parent_id"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(id), false)
+            .set_column_encoding(column(id), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+    }
+    for number in ["timestamp", "duration", "annotations.list.element.timestamp"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(number), false)
+            .set_column_encoding(column(number), Encoding::DELTA_BINARY_PACKED);
+    }
+    properties.build()
+}

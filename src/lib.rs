@@ -1,0 +1,32 @@
+//! Spanlake: a distributed tracing backend in one binary.
+//!
+//! The rooms, from the ground up; a room uses only those below it:
+//!
+//! | floor | room | what lives there |
+//! |---|---|---|
+//! | 0 | [`model`] | what a span is; no input or output, no clock |
+//! | 1 | [`codec`] | wire formats to and from the model, pure functions over bytes |
+//! | 2 | [`wal`], [`lake`] | the write-ahead log; the table of Parquet files |
+//! | 3 | [`store`] | log, memory tables, flush and file catalogue; the one consistent view that readers take |
+//! | 4 | [`ingest`], [`query`] | admission and acknowledgement; lookups and SQL |
+//! | 6 | [`api`] | one folder a dialect: routes, request and response types, error bodies |
+//! | 7 | [`server`] | puts the rooms together: listener, limits, orderly shutdown |
+//! | 8 | [`cli`], [`bench`] | the commands; the generator of traces behind one of them |
+//!
+//! Beside them [`config`], [`clock`], [`error`] and [`fs`]: settings, time, errors and the disk.
+
+pub mod api;
+pub mod bench;
+pub mod cli;
+pub mod clock;
+pub mod codec;
+pub mod config;
+pub mod error;
+pub mod fs;
+pub mod ingest;
+pub mod lake;
+pub mod model;
+pub mod query;
+pub mod server;
+pub mod store;
+pub mod wal;

@@ -1,0 +1,16 @@
+//! The model: what a span, an endpoint and a trace id are, whatever the dialect they were posted in.
+//!
+//! Nothing here reads, writes or asks the time. Wire formats become these types in [`crate::codec`]; rows of the table
+//! become them again in [`crate::lake`].
+//!
+//! Invariants that every producer of a [`Span`] upholds (see [`span`]):
+//! * ids are numbers, never text; a trace id remembers whether it was sent with more than 16 digits;
+//! * tags are sorted by key, each key once;
+//! * every text is UTF-8 and is kept as it was sent: lower-casing and the like belong to the answers of a dialect.
+
+pub mod hex;
+pub mod id;
+pub mod span;
+
+pub use id::TraceId;
+pub use span::{Annotation, Endpoint, Kind, Scope, Span};

@@ -1,0 +1,131 @@
+//! SQL over a data folder, whose server may or may not be running, without changing anything in it.
+//!
+//! In: the folder and statements. Out: schemas and streams of rows, and notes of damage that was passed over.
+//!
+//! ```text
+//! statement -> parsed, only reading ones pass (statement)
+//!   -> the table at one version and the log above it (source)
+//!   -> views over the stored spans (views, tags) -> planned; files pruned, copies found (provider, duplicates)
+//!   -> executed in bounded memory, damage passed over (tolerant)
+//! ```
+//!
+//! Invariants:
+//! * each statement reads one consistent view, in which every span that was acknowledged before it is there, once;
+//! * rows equal in every sent field are one row;
+//! * nothing is written but what a large sort or join spills to the system's folder for temporary files; no file is
+//!   read but those of the data folder.
+
+mod duplicates;
+mod provider;
+mod rows;
+mod source;
+mod statement;
+mod tags;
+mod tolerant;
+mod views;
+
+pub use source::Notes;
+pub use statement::{ReadStatement, parse};
+pub use views::VIEWS;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::lake::objects::FolderStore;
+use crate::store::StoreConfig;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::context::SQLOptions;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use source::Source;
+use statement::explain;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How statements are run.
+#[derive(Clone, Debug)]
+pub struct SqlOptions {
+    /// Bytes that sorts, joins and groups may take before they spill.
+    pub memory: usize,
+    /// Whether what is only in the log is left out.
+    pub table_only: bool,
+}
+
+impl Default for SqlOptions {
+    fn default() -> Self {
+        SqlOptions { memory: 1 << 30, table_only: false }
+    }
+}
+
+/// Answers statements over a data folder.
+#[derive(Debug)]
+pub struct Engine {
+    fs: Arc<dyn Fs>,
+    folder: PathBuf,
+    options: SqlOptions,
+    runtime: Arc<RuntimeEnv>,
+}
+
+/// The answer to a statement.
+pub struct Answer {
+    pub schema: SchemaRef,
+    pub rows: BoxStream<'static, Result<RecordBatch>>,
+    /// Damage that was passed over; complete once the rows are read.
+    pub notes: Notes,
+}
+
+impl Engine {
+    /// An engine over the data folder, which is looked at by each statement.
+    pub fn new(fs: Arc<dyn Fs>, folder: &Path, options: SqlOptions) -> Result<Engine> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
+            .build()
+            .map_err(|e| explain(&e))?;
+        let url = ObjectStoreUrl::parse(provider::STORE).map_err(|e| explain(&e))?;
+        let store = FolderStore::new(fs.clone(), StoreConfig::table_dir(folder));
+        runtime.register_object_store(url.as_ref(), Arc::new(store));
+        Ok(Engine { fs, folder: folder.to_owned(), options, runtime: Arc::new(runtime) })
+    }
+
+    /// Runs a statement over the folder as it is now. Dropping the rows ends it.
+    pub async fn run(&self, statement: &ReadStatement) -> Result<Answer> {
+        let notes = Notes::default();
+        let source = Source::open(self.fs.clone(), &self.folder, self.options.table_only, notes.clone()).await?;
+        let context = self.context(source).await.map_err(|e| explain(&e))?;
+        let plan = context.state().statement_to_plan(statement.0.clone()).await.map_err(|e| explain(&e))?;
+        // What the statement's kind lets through the plan does not.
+        let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        reading
+            .verify_plan(&plan)
+            .map_err(|e| Error::invalid(format!("spanlake sql only reads: {}", explain(&e))))?;
+        let answer = context.execute_logical_plan(plan).await.map_err(|e| explain(&e))?;
+        let rows = answer.execute_stream().await.map_err(|e| explain(&e))?;
+        let schema = rows.schema();
+        let rows = rows.map(|batch| batch.map_err(|e| explain(&e))).boxed();
+        Ok(Answer { schema, rows, notes })
+    }
+
+    async fn context(&self, source: Source) -> datafusion::error::Result<SessionContext> {
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema("spanlake", "public")
+            .with_create_default_catalog_and_schema(true);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.runtime.clone())
+            .with_default_features()
+            .with_optimizer_rule(Arc::new(tags::TagKeyRule))
+            .with_optimizer_rule(Arc::new(views::TraceIdRule))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        views::register(&context, provider::Spans::new(Arc::new(source))).await?;
+        Ok(context)
+    }
+}

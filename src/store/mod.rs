@@ -1,0 +1,235 @@
+//! The store: the write-ahead log, the memory tables, the flush, and the catalogue of files, as one thing.
+//!
+//! In: requests, encoded. Out: [`Snapshot`], the one consistent view that every reader takes.
+//!
+//! ```text
+//! append -> log (group, fdatasync) -> active memory table -> acknowledged
+//!           active -> frozen -> sorted files, synced -> commit with the log's sequence, synced -> published, log trimmed
+//! ```
+//!
+//! Invariants:
+//! * What is acknowledged is durable, and visible to every snapshot taken afterwards.
+//! * Memory tables are filled in the order of the log, and flushed in that order: a commit covers all of the log up to
+//!   its sequence. What the table's sequence does not cover is replayed at start, so each span is stored exactly once.
+//! * A flush publishes its files and drops its memory table in one step, a compaction its outputs and inputs: a
+//!   snapshot sees each span once.
+//! * Memory is bounded: above twice the flush size appends are refused ([`crate::error::ErrorKind::Busy`]) until a
+//!   flush is through. A flush that fails keeps its memory table and is tried again.
+//!
+//! The data folder:
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `node-id` | 32 hex digits: whose log this is, and who commits to the table |
+//! | `wal/` | the log's segments |
+//! | `tables/spans/` | the table |
+//! | `reserve` | disk space held back, so that a full disk can still take the flush that frees the log's |
+//! | `quarantine/` | table log entries that could not be read, moved out of the way |
+
+mod compact;
+mod core;
+mod flush;
+mod memtable;
+mod open;
+
+pub use flush::day_of;
+pub use memtable::{EncodedBatch, MemTable};
+
+use self::core::Core;
+use crate::error::{Error, Result};
+use crate::lake::DataFile;
+use crate::wal::Wal;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How the store works. [`StoreConfig::new`] has what suits a server.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    pub data_dir: PathBuf,
+    /// Bytes in memory at which a flush begins; at twice as many, appends are refused.
+    pub flush_bytes: usize,
+    /// The longest that spans stay in memory.
+    pub flush_interval: Duration,
+    /// The size of a segment of the log.
+    pub segment_bytes: u64,
+    /// The size of the reserve file; 0 for none.
+    pub reserve_bytes: u64,
+    /// Commits between two times of maintenance of the table (checkpoint, clean-up, opening anew).
+    pub maintenance_commits: u64,
+    /// How many files of about the same size a day may have before they are merged.
+    pub compact_files: usize,
+    /// How long files that a compaction superseded, and log entries of the table below a checkpoint, stay for readers
+    /// of other processes.
+    pub removed_file_retention: Duration,
+    /// The zstd level of data files.
+    pub compression: i32,
+    /// The id of a new data folder's node; `None` to draw one.
+    pub node_id: Option<[u8; 16]>,
+    /// Whether flushes and compactions run by themselves; tests turn it off to choose their moments.
+    pub background: bool,
+}
+
+impl StoreConfig {
+    /// The settings of a server.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        StoreConfig {
+            data_dir: data_dir.into(),
+            flush_bytes: 64 << 20,
+            flush_interval: Duration::from_secs(30),
+            segment_bytes: 32 << 20,
+            reserve_bytes: 64 << 20,
+            maintenance_commits: 100,
+            compact_files: 8,
+            removed_file_retention: Duration::from_secs(600),
+            compression: 3,
+            node_id: None,
+            background: true,
+        }
+    }
+
+    /// The folder of the log.
+    pub fn wal_dir(data_dir: &Path) -> PathBuf {
+        data_dir.join("wal")
+    }
+
+    /// The folder of the table `spans`.
+    pub fn table_dir(data_dir: &Path) -> PathBuf {
+        data_dir.join("tables").join("spans")
+    }
+
+    /// The file with the node's id.
+    pub fn node_id_file(data_dir: &Path) -> PathBuf {
+        data_dir.join("node-id")
+    }
+
+    /// The name under which a node's flushes commit.
+    pub fn flush_writer(node_id: &[u8; 16]) -> String {
+        format!("ingest:{:032x}", u128::from_be_bytes(*node_id))
+    }
+}
+
+/// One consistent view of all spans: each is in one memory table or one file of it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The oldest first.
+    pub memtables: Vec<Arc<MemTable>>,
+    pub files: Arc<Vec<Arc<DataFile>>>,
+}
+
+/// What a flush did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FlushReport {
+    /// Rows that were committed.
+    pub spans: u64,
+    /// Data files that were committed.
+    pub files: usize,
+    /// The table's version.
+    pub version: u64,
+}
+
+/// What a compaction did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CompactReport {
+    /// Files that were merged.
+    pub merged: usize,
+    /// Files that they became.
+    pub written: usize,
+    /// Superseded files that were deleted.
+    pub deleted: usize,
+}
+
+/// How the store is.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Status {
+    /// Spans that are not yet in the table.
+    pub memory_spans: usize,
+    pub memory_bytes: usize,
+    /// Live files of the table.
+    pub files: usize,
+    /// Spans in the table.
+    pub table_spans: u64,
+    pub table_version: u64,
+    /// The last sequence that the log made durable.
+    pub log_sequence: u64,
+    /// Bytes of the log on disk.
+    pub log_bytes: u64,
+    /// Why the last flush failed; spans stay in memory and in the log, and the flush is tried again.
+    pub flush_error: Option<String>,
+    /// Damage that was found in the log or the table, until an operator has looked.
+    pub damaged: Vec<String>,
+}
+
+/// The open store: the one writer of its data folder.
+#[derive(Debug)]
+pub struct Store {
+    core: Arc<Core>,
+    wal: Arc<Wal>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Appends a request. Resolves to its log sequence once it is durable and visible.
+    ///
+    /// # Errors
+    /// Busy where memory or the disk is full, or the disk failed: nothing of the request was acknowledged, though some
+    /// of it may be found later; a retry stays one span.
+    pub async fn append(&self, batch: EncodedBatch) -> Result<u64> {
+        self.admit(batch.memory())?;
+        let core = self.core.clone();
+        let bytes = batch.bytes.clone();
+        let appended = self.wal.append(bytes, Box::new(move |sequence| core.insert(sequence, batch)));
+        appended.await.map_err(Error::from)
+    }
+
+    /// Whether a request of about `bytes` can be taken now.
+    pub fn admit(&self, bytes: usize) -> Result<()> {
+        let limit = self.core.config.flush_bytes.saturating_mul(2);
+        let used = self.core.memory() + self.wal.queued_bytes();
+        // A request larger than all of the memory is taken when there is nothing else, rather than never.
+        if used > 0 && used.saturating_add(bytes) > limit {
+            self.core.wake_flush();
+            return Err(Error::busy(format!(
+                "{used} bytes of spans wait to be written to the table, and {limit} is the most that is kept in memory; repeat the request in a second"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The present view.
+    pub fn snapshot(&self) -> Snapshot {
+        self.core.snapshot()
+    }
+
+    /// Commits all that is in memory to the table.
+    pub async fn flush(&self) -> Result<FlushReport> {
+        self.core.flush(&self.wal).await
+    }
+
+    /// Merges files where there are too many, and deletes superseded ones now, however short their retention.
+    pub async fn compact(&self) -> Result<CompactReport> {
+        let mut report = self.core.compact().await?;
+        report.deleted = self.core.purge(Duration::ZERO).await;
+        Ok(report)
+    }
+
+    /// How the store is.
+    pub fn status(&self) -> Status {
+        self.core.status(&self.wal)
+    }
+
+    /// Flushes and closes: appends are refused from now on. All that was acknowledged is in the table afterwards, or,
+    /// where that fails, in the log, from which the next start takes it.
+    pub async fn close(&self) -> Result<()> {
+        self.core.stop();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            // A task that panicked has nothing more to finish.
+            let _ = task.await;
+        }
+        let wal = self.wal.clone();
+        let _ = tokio::task::spawn_blocking(move || wal.close()).await;
+        self.core.flush(&self.wal).await.map(|_| ())
+    }
+}

@@ -1,0 +1,81 @@
+//! Reads a log that another process may be writing and trimming.
+
+use super::error::WalError;
+use super::recovery::Damage;
+use super::walk::{self, Loss, Segment, Visitor};
+use crate::fs::Fs;
+use bytes::Bytes;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::path::Path;
+
+/// How a read ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// Every record above the floor that was durable when the read began was handed out, but for what is damaged.
+    Complete {
+        /// The last sequence that was seen, or `after`.
+        last_seq: u64,
+        records: u64,
+        damaged: Vec<Damage>,
+    },
+    /// Records above the floor were trimmed before they were read: their owner has made them durable elsewhere
+    /// meanwhile. What was handed out is to be forgotten; read the owner's new floor and try again. `missing` tells
+    /// which are gone.
+    Trimmed { missing: RangeInclusive<u64> },
+}
+
+/// Hands every record above `after` to `each`, in order, without changing anything. A record that is not yet durable
+/// may be among the last ones. An error of the callback ends the read with [`WalError::Replay`].
+pub fn read_after(
+    fs: &dyn Fs,
+    dir: &Path,
+    after: u64,
+    each: &mut dyn FnMut(u64, &[u8]) -> crate::error::Result<()>,
+) -> Result<ReadEnd, WalError> {
+    let mut visitor = Reader { after, each, records: 0, damaged: Vec::new(), trimmed: None };
+    let walked = walk::walk(fs, dir, None, after, &mut visitor)?;
+    let Reader { records, damaged, trimmed, .. } = visitor;
+    Ok(match trimmed {
+        Some(missing) => ReadEnd::Trimmed { missing },
+        None => ReadEnd::Complete { last_seq: walked.last_seq.max(after), records, damaged },
+    })
+}
+
+struct Reader<'a> {
+    after: u64,
+    each: &'a mut dyn FnMut(u64, &[u8]) -> crate::error::Result<()>,
+    records: u64,
+    damaged: Vec<Damage>,
+    trimmed: Option<RangeInclusive<u64>>,
+}
+
+impl Visitor for Reader<'_> {
+    fn record(&mut self, seq: u64, payload: Bytes) -> Result<(), WalError> {
+        if seq > self.after {
+            (self.each)(seq, &payload)?;
+            self.records += 1;
+        }
+        Ok(())
+    }
+
+    fn loss(&mut self, loss: Loss<'_>) -> Result<ControlFlow<()>, WalError> {
+        let Loss { segment, offset, len, missing, acknowledged, newest } = loss;
+        if newest && !acknowledged && missing.is_some() {
+            // The server is writing it.
+            return Ok(ControlFlow::Break(()));
+        }
+        let segment = segment.path.clone();
+        self.damaged.push(Damage { segment, offset, len, missing, acknowledged, quarantine: None });
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn gone(
+        &mut self,
+        _next: &Segment,
+        missing: RangeInclusive<u64>,
+        _known: bool,
+    ) -> Result<ControlFlow<()>, WalError> {
+        self.trimmed = Some(missing);
+        Ok(ControlFlow::Break(()))
+    }
+}

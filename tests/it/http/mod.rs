@@ -1,0 +1,7 @@
+//! The API over a real socket.
+
+mod ats;
+mod bad_input;
+mod limits;
+mod openapi;
+mod zipkin;
