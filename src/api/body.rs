@@ -7,6 +7,7 @@
 use super::budget::Charge;
 use super::{Context, Refusal};
 use crate::config::show_size;
+use crate::ingest::{LARGE, offload};
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::bufread::MultiGzDecoder;
@@ -17,8 +18,6 @@ use std::ops::Deref;
 
 /// By how much a decompressed body grows at a time.
 const STEP: usize = 64 << 10;
-/// Work on at least so many bytes leaves the threads that serve connections alone.
-const LARGE: usize = 256 << 10;
 /// Compressed bytes are worth more: JSON of spans expands tenfold and more.
 const LARGE_COMPRESSED: usize = 32 << 10;
 
@@ -74,13 +73,6 @@ pub(super) async fn read<'a>(context: &'a Context, headers: &HeaderMap, body: Bo
     let expanded = offload(if large { LARGE } else { 0 }, || decompress(encoding, &bytes, limit, &mut charge))?;
     charge.shrink(bytes.len());
     Ok(Payload { bytes: expanded, _charge: charge })
-}
-
-/// Does work in proportion to `size` bytes where it does not keep other connections waiting.
-pub(super) fn offload<R>(size: usize, work: impl FnOnce() -> R) -> R {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    let threads = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if size >= LARGE && threads { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// The one encoding that the body has.

@@ -23,7 +23,7 @@ pub use refusal::Refusal;
 
 use crate::codec::zipkin::{self as zipkin_json, Format};
 use crate::config::Config;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, offload};
 use crate::model::Scope;
 use crate::store::Store;
 use axum::Router;
@@ -99,7 +99,7 @@ async fn post_spans(
     // Before a byte is read: an overloaded server should not buffer what it cannot take.
     context.ingest.admit()?;
     let body = body::read(context, headers, body).await?;
-    let spans = body::offload(body.len(), || zipkin_json::decode(&body, format, context.ingest.limits()))?;
+    let spans = offload(body.len(), || zipkin_json::decode(&body, format, context.ingest.limits()))?;
     if !spans.is_empty() {
         context.ingest.post(scope, spans).await?;
     }

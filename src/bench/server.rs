@@ -2,7 +2,8 @@
 
 use super::client::Target;
 use super::measure::moment;
-use rustix::process::{Pid, Signal, kill_process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -88,8 +89,8 @@ impl OwnServer {
 
     /// Stops it in order, as an operator does.
     pub fn stop(mut self) -> Result<(), String> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).map_err(|error| format!("cannot stop the server: {error}"))?;
+        let pid = i32::try_from(self.child.id()).map(Pid::from_raw).map_err(|error| error.to_string())?;
+        kill(pid, Signal::SIGTERM).map_err(|error| format!("cannot stop the server: {error}"))?;
         let start = moment();
         loop {
             match self.child.try_wait() {

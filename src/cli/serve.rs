@@ -49,11 +49,34 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 fn start_log(filter: &str) {
     use std::io::IsTerminal;
     // The settings' table has checked the filter.
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
+    let filter = tracing_subscriber::EnvFilter::try_new(own_level(filter)).unwrap_or_default();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Fails only if something else in the process logs already.
     let _ = log.try_init();
+}
+
+/// A bare level is about the server itself. The libraries below it tell of each of their steps at `info`: from them
+/// only warnings are wanted, unless the filter names them.
+fn own_level(filter: &str) -> String {
+    match filter.trim().to_ascii_lowercase().as_str() {
+        level @ ("info" | "debug" | "trace") => format!("warn,spanlake={level}"),
+        _ => filter.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_level_is_the_servers_own_and_a_filter_stays_as_it_is() {
+        assert_eq!(own_level("info"), "warn,spanlake=info");
+        assert_eq!(own_level("DEBUG"), "warn,spanlake=debug");
+        assert_eq!(own_level("error"), "error");
+        assert_eq!(own_level("off"), "off");
+        assert_eq!(own_level("info,hyper=debug"), "info,hyper=debug");
+    }
 }

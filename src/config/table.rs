@@ -121,7 +121,8 @@ pub static SETTINGS: &[Setting] = &[
         "log",
         Form::Text,
         "info",
-        "What is logged to standard error: error, warn, info, debug, trace, or a filter such as info,spanlake::lake=debug",
+        "What is logged to standard error: error, warn, info, debug, trace, off, or a filter such as \
+         info,spanlake::lake=debug",
         keep!(log, log_filter),
     ),
     setting(

@@ -10,6 +10,9 @@ use crate::model::{Scope, Span};
 use crate::store::{EncodedBatch, Store};
 use std::sync::Arc;
 
+/// What a span takes as it is stored, about.
+const SPAN_BYTES: usize = 256;
+
 /// Takes spans in.
 #[derive(Clone, Debug)]
 pub struct Ingest {
@@ -45,9 +48,23 @@ impl Ingest {
         if spans.is_empty() {
             return Ok(());
         }
-        let bytes = stored::encode(&scope, self.clock.now_micros(), &spans);
-        drop(spans);
-        let batch = EncodedBatch::index(bytes.into()).map_err(|error| Error::internal(error.to_string()))?;
+        let batch = offload(spans.len() * SPAN_BYTES, || {
+            let encoded = stored::encode(&scope, self.clock.now_micros(), &spans);
+            drop(spans);
+            // The bytes stay until the flush: without the room that the vector grew beyond them.
+            EncodedBatch::index(encoded.into_boxed_slice().into())
+        });
+        let batch = batch.map_err(|error| Error::internal(error.to_string()))?;
         self.store.append(batch).await.map(|_| ())
     }
+}
+
+/// Bytes whose decoding or encoding takes about a tenth of a millisecond: more would keep other requests waiting.
+pub const LARGE: usize = 256 << 10;
+
+/// Does work in proportion to `bytes` where it does not hold up the runtime.
+pub fn offload<R>(bytes: usize, work: impl FnOnce() -> R) -> R {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let threads = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LARGE && threads { tokio::task::block_in_place(work) } else { work() }
 }

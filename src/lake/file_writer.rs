@@ -1,7 +1,8 @@
 //! Writes a data file: sorted rows in, a durable Parquet file and what the table's log must say of it out.
 //!
 //! The file is written under a temporary name, synced, renamed, and its directory synced: a file of its final name is
-//! whole. Until a commit refers to it, it is nothing; what a crash leaves is removed at a later start.
+//! whole. Until a commit refers to it, it is nothing: a writer that is dropped before its end removes it, and what a
+//! crash leaves is removed at a later start.
 
 use super::file_reader::{FileInfo, FileStats};
 use super::objects::TEMPORARY_PREFIX;
@@ -51,21 +52,51 @@ pub fn is_no_space(error: &io::Error) -> bool {
 /// A data file being written.
 #[derive(Debug)]
 pub struct FileWriter {
-    fs: Arc<dyn Fs>,
-    root: PathBuf,
-    path: String,
-    temporary: PathBuf,
+    place: Place,
     day: i32,
     writer: ArrowWriter<Output>,
     stats: FileStats,
     rows: u64,
 }
 
+/// Where a file is being made; dropped before it is complete, it removes what is there.
+#[derive(Debug)]
+struct Place {
+    fs: Arc<dyn Fs>,
+    root: PathBuf,
+    path: String,
+    temporary: PathBuf,
+    complete: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.complete {
+            // What cannot be removed is litter that the next start clears.
+            let _ = self.fs.remove_file(&self.temporary);
+            let _ = self.fs.remove_file(&self.root.join(&self.path));
+        }
+    }
+}
+
+/// Where the file of a day and name lies below the table's folder.
+pub fn path_of(day: i32, name: &str) -> String {
+    format!("{}={}/{name}", schema::DAY, day_text(day))
+}
+
+/// Removes complete files that no commit refers to.
+pub fn discard(fs: &dyn Fs, root: &Path, files: &[FileInfo]) {
+    for file in files {
+        // As above.
+        let _ = fs.remove_file(&root.join(&file.path));
+    }
+}
+
 impl FileWriter {
     /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01.
     pub fn create(fs: Arc<dyn Fs>, root: &Path, day: i32, name: &str, compression: i32) -> Result<Self, WriteError> {
-        let folder = format!("{}={}", schema::DAY, day_text(day));
-        let dir = root.join(&folder);
+        let path = path_of(day, name);
+        let dir = root.join(&path).parent().unwrap_or(root).to_owned();
         let temporary = dir.join(format!("{TEMPORARY_PREFIX}{name}"));
         let io_error = |source| WriteError::Io { path: temporary.clone(), source };
         fs.create_dir_all(&dir).map_err(io_error)?;
@@ -74,20 +105,12 @@ impl FileWriter {
             _ => {}
         }
         let file = fs.open(&temporary, OpenMode::CreateNew).map_err(io_error)?;
+        let place = Place { fs, root: root.to_owned(), path, temporary: temporary.clone(), complete: false };
         let output = Output { file, buffer: Vec::with_capacity(BUFFER_BYTES), written: 0 };
         let properties = schema::writer_properties(compression);
         let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
             .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
-        Ok(FileWriter {
-            fs,
-            root: root.to_owned(),
-            path: format!("{folder}/{name}"),
-            temporary,
-            day,
-            writer,
-            stats: FileStats::default(),
-            rows: 0,
-        })
+        Ok(FileWriter { place, day, writer, stats: FileStats::default(), rows: 0 })
     }
 
     /// Appends rows, which must follow those before them in the order of the table.
@@ -96,7 +119,7 @@ impl FileWriter {
         self.stats.add(batch);
         self.writer
             .write(batch)
-            .map_err(|source| WriteError::Parquet { path: self.temporary.clone(), source })
+            .map_err(|source| WriteError::Parquet { path: self.place.temporary.clone(), source })
     }
 
     /// How many rows the file has so far.
@@ -111,25 +134,21 @@ impl FileWriter {
 
     /// Completes the file and makes it durable under its name.
     pub fn finish(mut self) -> Result<FileInfo, WriteError> {
-        let path = self.temporary.clone();
+        let path = self.place.temporary.clone();
         self.writer.finish().map_err(|source| WriteError::Parquet { path: path.clone(), source })?;
         let output = self.writer.inner_mut();
+        let place = &self.place;
         let publish = || -> io::Result<u64> {
             output.flush()?;
             output.file.sync_all()?;
-            let target = self.root.join(&self.path);
-            self.fs.rename(&self.temporary, &target)?;
-            self.fs.sync_dir(target.parent().unwrap_or(&self.root))?;
+            let target = place.root.join(&place.path);
+            place.fs.rename(&place.temporary, &target)?;
+            place.fs.sync_dir(target.parent().unwrap_or(&place.root))?;
             Ok(output.written)
         };
         let size = { publish }().map_err(|source| WriteError::Io { path, source })?;
-        Ok(FileInfo { path: self.path, size, rows: self.rows, day: self.day, stats: self.stats })
-    }
-
-    /// Gives up: removes what was written.
-    pub fn discard(self) {
-        // What cannot be removed is litter that the next start clears.
-        let _ = self.fs.remove_file(&self.temporary);
+        self.place.complete = true;
+        Ok(FileInfo { path: self.place.path.clone(), size, rows: self.rows, day: self.day, stats: self.stats })
     }
 }
 

@@ -67,7 +67,8 @@ impl Inner {
         };
         self.fs.create_dir_all(dir).map_err(|e| failed(location, e))?;
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        let temporary = dir.join(format!("{TEMPORARY_PREFIX}{number}"));
+        let name = location.filename().unwrap_or_default();
+        let temporary = dir.join(format!("{TEMPORARY_PREFIX}{number}-{name}"));
         let written = self.put_by(&temporary, &target, parts, replace);
         if written.is_err() || !replace {
             // After a link the temporary name has done its work; after a failure it is litter, which the next start
@@ -129,6 +130,8 @@ impl Inner {
             folders.extend(common_prefixes);
             found.extend(objects);
         }
+        // The reader of the table's log takes its entries as they come, and wants them in the order of versions.
+        found.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(found)
     }
 

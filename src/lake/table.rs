@@ -3,9 +3,10 @@
 //! A thin layer over `deltalake-core`. It adds what that leaves to its user: durable writes ([`super::objects`]),
 //! exactly-once commits, and maintenance at a known time instead of inside commits.
 //!
-//! Exactly once: each commit carries an application transaction `(writer, sequence)`. A commit whose outcome is unknown
-//! (the disk answered with an error after the entry was linked, say) is settled by reading the table again and asking
-//! how far the writer has come; a commit that is there is not made twice.
+//! Exactly once: each commit carries an application transaction `(writer, sequence)`. After an error nobody knows whether
+//! a commit took place (the disk may have failed after the entry was linked). The table then is in doubt: before
+//! anything else is done with it, the folder of its log is synced, so that what is there stays there, and the table is
+//! read again. A commit that is found is not made twice; it counts only from then on.
 
 use super::file_reader::{FileInfo, FileStats};
 use super::file_writer::{day_text, parse_day};
@@ -83,17 +84,23 @@ pub struct Table {
     root: PathBuf,
     store: FolderStore,
     delta: DeltaTable,
+    /// A commit failed, and whether it took place has not been settled yet.
+    in_doubt: bool,
 }
 
 impl Table {
-    /// Opens the table in the folder `root`, creating it where there is none and adding the columns that it lacks.
+    /// Opens the table in the folder `root`, creating it where there is none and adding the columns that it lacks. What
+    /// it then holds is durable: a process that was killed may have left an entry that is in its folder, but would not
+    /// be there after a power cut.
     ///
     /// # Errors
     /// [`TableError::UnreadableEntry`] where the newest log entry is no JSON: the caller decides, knowing the
     /// write-ahead log, whether [`Table::set_aside`] loses anything.
     pub async fn open(fs: Arc<dyn Fs>, root: &Path) -> Result<Table, TableError> {
         let io_error = |source| TableError::Io { root: root.to_owned(), source };
-        fs.create_dir_all(&root.join(LOG_FOLDER)).map_err(io_error)?;
+        let log = root.join(LOG_FOLDER);
+        fs.create_dir_all(&log).map_err(io_error)?;
+        fs.sync_dir(&log).map_err(io_error)?;
         match Table::open_existing(fs.clone(), root).await? {
             Some(mut table) => {
                 table.grow_schema().await?;
@@ -108,13 +115,22 @@ impl Table {
         let Some(newest) = newest_entry(fs.as_ref(), root)? else { return Ok(None) };
         check_entry(fs.as_ref(), root, newest)?;
         let store = FolderStore::new(fs.clone(), root.to_owned());
-        let delta = load(&store, root).await?;
-        let table = Table { fs, root: root.to_owned(), store, delta };
+        let delta = builder(&store, root)?.load().await.map_err(|e| delta_error(root, e))?;
+        let table = Table { fs, root: root.to_owned(), store, delta, in_doubt: false };
         let found = table.schema_version()?;
         if found > schema::VERSION {
             return Err(TableError::NewerSchema { root: root.to_owned(), found });
         }
         Ok(Some(table))
+    }
+
+    /// The table as it was before `version`, to look at; `None` where there was none.
+    pub async fn before(fs: Arc<dyn Fs>, root: &Path, version: u64) -> Result<Option<Table>, TableError> {
+        let Some(before) = version.checked_sub(1) else { return Ok(None) };
+        let store = FolderStore::new(fs.clone(), root.to_owned());
+        let opened = builder(&store, root)?.with_version(before).load().await;
+        let delta = opened.map_err(|e| delta_error(root, e))?;
+        Ok(Some(Table { fs, root: root.to_owned(), store, delta, in_doubt: false }))
     }
 
     async fn create(fs: Arc<dyn Fs>, root: &Path) -> Result<Table, TableError> {
@@ -132,7 +148,7 @@ impl Table {
             .with_save_mode(SaveMode::ErrorIfExists)
             .await
             .map_err(|e| delta_error(root, e))?;
-        Ok(Table { fs, root: root.to_owned(), store, delta })
+        Ok(Table { fs, root: root.to_owned(), store, delta, in_doubt: false })
     }
 
     /// The folder of the table.
@@ -213,8 +229,12 @@ impl Table {
 
     /// Commits files, durably, exactly once. Returns the table's version.
     ///
-    /// After an error the table is as before the call or as after it; the next call finds out.
+    /// After an error the same commit can be tried again, whatever became of the attempt; if it is to be given up,
+    /// [`Table::in_doubt`] tells whether that is known.
     pub async fn commit(&mut self, commit: &Commit<'_>) -> Result<u64, TableError> {
+        if self.in_doubt && self.settle(commit).await? {
+            return Ok(self.version());
+        }
         let mut actions: Vec<Action> = commit.add.iter().map(|file| Action::Add(add_action(file, commit))).collect();
         actions.extend(commit.remove.iter().map(|file| Action::Remove(remove_action(file, commit))));
         let properties = CommitProperties::default()
@@ -232,39 +252,77 @@ impl Table {
             predicate: None,
         };
         let state = self.delta.snapshot().map_err(|e| delta_error(&self.root, e))?;
-        let committed = CommitBuilder::from(properties)
+        let attempt = CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(state as &dyn TableReference), self.delta.log_store(), operation)
             .await;
-        match committed {
+        match attempt {
             Ok(finalized) => {
                 self.delta.state = Some(finalized.snapshot());
                 Ok(self.version())
             }
             Err(error) => {
+                self.in_doubt = true;
                 let error = delta_error(&self.root, error);
-                tracing::warn!(%error, "a commit failed or its outcome is unknown: reading the table again");
-                self.reload().await?;
-                if self.sequence_of(commit.writer).await? == Some(commit.sequence) {
-                    return Ok(self.version());
+                match self.settle(commit).await {
+                    Ok(true) => {
+                        tracing::warn!(%error, "a commit answered with an error, but took place");
+                        Ok(self.version())
+                    }
+                    Ok(false) => Err(error),
+                    Err(unsettled) => {
+                        tracing::warn!(error = %unsettled, "whether a commit took place is not known yet");
+                        Err(error)
+                    }
                 }
-                Err(error)
             }
         }
     }
 
-    /// Forgets what this handle knows and reads the table anew: after commits it grows, in memory and time.
-    pub async fn reload(&mut self) -> Result<(), TableError> {
-        if let Some(newest) = newest_entry(self.fs.as_ref(), &self.root)? {
-            check_entry(self.fs.as_ref(), &self.root, newest)?;
+    /// Whether a commit failed and it is not known yet if it took place all the same.
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Finds out whether a commit that was tried took place.
+    async fn settle(&mut self, commit: &Commit<'_>) -> Result<bool, TableError> {
+        // An entry that is seen but not durable must not be built upon: the log would be trimmed, or files deleted,
+        // for a commit that a power cut takes back. A directory can be synced again after a failure, unlike a file:
+        // nothing of it is dropped from memory.
+        let (fs, log) = (self.fs.clone(), self.root.join(LOG_FOLDER));
+        let synced = tokio::task::spawn_blocking(move || fs.sync_dir(&log)).await;
+        let synced = synced.unwrap_or_else(|e| Err(io::Error::other(e)));
+        synced.map_err(|source| TableError::Io { root: self.root.clone(), source })?;
+        self.reload().await?;
+        let mut took_place = self.sequence_of(commit.writer).await? == Some(commit.sequence);
+        if let Some(first) = commit.add.first() {
+            // A sequence may be used again after an attempt that was given up; the name of a file is not.
+            took_place = took_place && self.files().await?.iter().any(|file| file.path == first.path);
         }
-        self.delta = load(&self.store, &self.root).await?;
+        self.in_doubt = false;
+        Ok(took_place)
+    }
+
+    /// Forgets what this handle knows and reads the table anew: after commits it grows, in memory and time.
+    async fn reload(&mut self) -> Result<(), TableError> {
+        let (fs, root) = (self.fs.clone(), self.root.clone());
+        let checked = tokio::task::spawn_blocking(move || match newest_entry(fs.as_ref(), &root)? {
+            Some(newest) => check_entry(fs.as_ref(), &root, newest),
+            None => Ok(()),
+        });
+        let io_error = |e| TableError::Io { root: self.root.clone(), source: io::Error::other(e) };
+        checked.await.map_err(io_error)??;
+        self.delta = builder(&self.store, &self.root)?.load().await.map_err(|e| delta_error(&self.root, e))?;
         Ok(())
     }
 
     /// Writes a checkpoint, removes log entries below the newest checkpoint that is older than `keep_after_millis`
     /// (since 1970 UTC), and opens the table anew.
     pub async fn maintain(&mut self, keep_after_millis: i64) -> Result<(), TableError> {
+        if self.in_doubt {
+            // The commit that is tried again settles that first.
+            return Ok(());
+        }
         let root = self.root.clone();
         checkpoints::create_checkpoint(&self.delta, None).await.map_err(|e| delta_error(&root, e))?;
         let log_store = self.delta.log_store();
@@ -280,8 +338,8 @@ impl Table {
         fs.create_dir_all(quarantine).map_err(io_error)?;
         let to = quarantine.join(name);
         fs.rename(&root.join(LOG_FOLDER).join(name), &to).map_err(io_error)?;
+        // That it is gone from the log need not be durable: if it comes back, it is moved again.
         fs.sync_dir(quarantine).map_err(io_error)?;
-        fs.sync_dir(&root.join(LOG_FOLDER)).map_err(io_error)?;
         Ok(to)
     }
 }
@@ -301,10 +359,6 @@ fn builder(store: &FolderStore, root: &Path) -> Result<DeltaTableBuilder, TableE
     let address = url::Url::parse("memory:///").map_err(|e| delta_error(root, DeltaTableError::generic(e.to_string())))?;
     let builder = DeltaTableBuilder::from_url(address.clone()).map_err(|e| delta_error(root, e))?;
     Ok(builder.with_storage_backend(Arc::new(store.clone()), address))
-}
-
-async fn load(store: &FolderStore, root: &Path) -> Result<DeltaTable, TableError> {
-    builder(store, root)?.load().await.map_err(|e| delta_error(root, e))
 }
 
 /// The highest version that the table's log has an entry for.

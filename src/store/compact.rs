@@ -1,27 +1,60 @@
 //! Keeps the number of files bounded: where a day has too many of about the same size, they become one.
 //!
 //! Files fall into tiers by their rows, each tier four times the one below. When a tier of a day has
-//! [`super::StoreConfig::compact_files`] files, they are merged; so a row is rewritten once a tier, and a day has at most that many
-//! files in each of a dozen tiers. Files of [`MAX_ROWS`] rows are left alone.
+//! [`super::StoreConfig::compact_files`] files, they are merged, into one file for each project; so a row is rewritten
+//! once a tier, and a day has at most that many files of a project in each of a dozen tiers. Files of one project and
+//! files that mix several are kept apart: merging the ones makes fewer files, merging the others makes files of one
+//! project, so that there is an end to it. Files of [`MAX_ROWS`] rows are left alone, and so are files that cannot be
+//! read.
+//!
+//! As with a flush, a commit that failed may have taken place: its files are kept, and the same commit is tried again
+//! before anything else is merged.
 
-use super::core::{Core, Removed, blocking, table_error};
 use super::CompactReport;
+use super::core::{Core, blocking, table_error};
+use super::layout::Target;
+use super::space::Removed;
 use crate::error::{Error, Result};
 use crate::lake::file_writer::{FileWriter, WriteError};
 use crate::lake::merge::{Merge, MergeError};
 use crate::lake::table::Commit;
 use crate::lake::{DataFile, FileInfo};
 use arrow::array::{AsArray, RecordBatch};
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 /// The name under which compactions commit. Two compactions of the same files would both be accepted and double their
 /// rows, but for this: the second finds the first's sequence.
 const WRITER: &str = "compactor";
 
-/// Files of so many rows are not merged again.
+/// Files of so many rows are not merged again, and no more are merged at a time.
 const MAX_ROWS: u64 = 8_000_000;
+
+/// The most files that are merged at a time: each takes memory for the rows it is read by.
+const MAX_INPUTS: usize = 32;
+
+/// What compactions know of those before.
+#[derive(Debug, Default)]
+pub(super) struct Compacting {
+    /// The sequence of the last commit; `None` until the table was asked.
+    sequence: Option<i64>,
+    /// What was written and is not yet known to be committed.
+    pending: Option<Merged>,
+    /// Files that cannot be read, and so not be merged.
+    unreadable: HashSet<PathBuf>,
+}
+
+/// Files and what they became.
+#[derive(Debug)]
+struct Merged {
+    inputs: Vec<Arc<DataFile>>,
+    target: Target,
+    sequence: i64,
+    files: Vec<FileInfo>,
+    /// Rows that were equal to another one.
+    dropped: u64,
+}
 
 /// Why files could not be merged.
 #[derive(Debug, thiserror::Error)]
@@ -30,128 +63,175 @@ enum CompactError {
     Merge(#[from] MergeError),
     #[error(transparent)]
     Write(#[from] WriteError),
-}
-
-struct Merged {
-    files: Vec<FileInfo>,
-    dropped: u64,
+    #[error("the store is closing")]
+    Closing,
 }
 
 impl Core {
     /// Merges until no tier of any day has too many files.
-    pub async fn compact(&self) -> Result<CompactReport> {
-        let _one = self.compacting.lock().await;
+    ///
+    /// Must not be dropped half-way: it is to run in a task of its own.
+    pub async fn compact(self: &Arc<Self>) -> Result<CompactReport> {
+        let mut state = self.compacting.lock().await;
         let mut report = CompactReport::default();
         loop {
-            if *self.stopping().borrow() {
-                return Ok(report);
-            }
-            let snapshot = self.snapshot();
-            let Some(inputs) = choose(&snapshot.files, self.config.compact_files) else { return Ok(report) };
-            drop(snapshot);
-            let outputs = self.merge(&inputs).await?;
-            report.merged += inputs.len();
+            let merged = match state.pending.take() {
+                Some(merged) => merged,
+                None => match self.merge(&mut state).await? {
+                    Some(merged) => merged,
+                    None => return Ok(report),
+                },
+            };
+            let (inputs, outputs) = (merged.inputs.len(), merged.files.len());
+            self.replace(&mut state, merged).await?;
+            report.merged += inputs;
             report.written += outputs;
         }
     }
 
-    async fn merge(&self, inputs: &[Arc<DataFile>]) -> Result<usize> {
-        let merged = {
-            let (fs, root, inputs) = (self.fs.clone(), self.root.clone(), inputs.to_vec());
-            let (name, compression) = (self.next_name(0), self.config.compression);
-            blocking(move || merge_files(&fs, &root, &inputs, &name, compression)).await
-        };
-        let merged = merged.map_err(|error| match &error {
-            CompactError::Merge(MergeError::Damaged(damaged)) => {
-                self.note_damage(damaged.to_string());
-                Error::damaged(error.to_string())
+    /// Merges the files of the first tier that has too many; `None` where none has, or the store closes.
+    async fn merge(self: &Arc<Self>, state: &mut Compacting) -> Result<Option<Merged>> {
+        loop {
+            let files = self.snapshot().files;
+            let Some(inputs) = choose(&files, self.config.compact_files, &state.unreadable) else { return Ok(None) };
+            let sequence = match state.sequence {
+                Some(sequence) => sequence,
+                None => self.table.lock().await.table.sequence_of(WRITER).await.map_err(table_error)?.unwrap_or(0),
+            };
+            state.sequence = Some(sequence);
+            let (core, target) = (self.clone(), self.target("c-", sequence as u64 + 1));
+            let merged = blocking(move || {
+                let stopping = core.stopping();
+                let (files, dropped) = merge_files(&target, &inputs, &|| *stopping.borrow())?;
+                Ok(Merged { inputs, target, sequence: sequence + 1, files, dropped })
+            });
+            match merged.await {
+                Ok(merged) => return Ok(Some(merged)),
+                Err(CompactError::Closing) => return Ok(None),
+                Err(CompactError::Merge(MergeError::Damaged(damaged))) => {
+                    // The others are merged all the same.
+                    self.note_damage(damaged.to_string());
+                    state.unreadable.insert(damaged.path);
+                }
+                Err(CompactError::Write(error)) if error.is_no_space() => return Err(Error::busy(error.to_string())),
+                Err(error) => return Err(Error::internal(error.to_string())),
             }
-            _ => Error::internal(error.to_string()),
-        })?;
-        let removed: Vec<FileInfo> = inputs.iter().map(|file| file.info().clone()).collect();
-        let mut writer = self.table.lock().await;
-        let sequence = writer.table.sequence_of(WRITER).await.map_err(table_error)?.unwrap_or(0) + 1;
+        }
+    }
+
+    /// Commits a merge and publishes it.
+    async fn replace(&self, state: &mut Compacting, merged: Merged) -> Result<()> {
+        let removed: Vec<FileInfo> = merged.inputs.iter().map(|file| file.info().clone()).collect();
         let commit = Commit {
             add: &merged.files,
             remove: &removed,
             writer: WRITER,
-            sequence,
+            sequence: merged.sequence,
             now_millis: self.clock.now_micros() / 1_000,
             data_change: merged.dropped > 0,
         };
-        Core::count_commit(&mut writer);
-        let version = writer.table.commit(&commit).await.map_err(table_error)?;
+        let mut writer = self.table.lock().await;
+        writer.commits += 1;
+        let committed = writer.table.commit(&commit).await;
+        let in_doubt = writer.table.in_doubt();
         drop(writer);
-        self.publish(&merged.files, inputs, version, None);
+        let version = match committed {
+            Ok(version) => version,
+            Err(error) if in_doubt => {
+                state.pending = Some(merged);
+                return Err(table_error(error));
+            }
+            Err(error) => {
+                blocking(move || merged.target.discard(&merged.files)).await;
+                return Err(table_error(error));
+            }
+        };
+        state.sequence = Some(merged.sequence);
+        let (inputs, outputs) = (merged.inputs.len(), merged.files.len());
+        tracing::debug!(inputs, outputs, dropped = merged.dropped, version, "compacted");
+        self.publish_compaction(version, &merged.files, &merged.inputs);
         let since = self.clock.now_micros();
-        let superseded = inputs
-            .iter()
-            .map(|file| Removed { path: file.path().to_owned(), since, readers: Arc::downgrade(file) });
+        let superseded = merged.inputs.iter().map(|file| Removed {
+            path: file.path().to_owned(),
+            since,
+            readers: Arc::downgrade(file),
+        });
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).extend(superseded);
-        tracing::debug!(inputs = inputs.len(), outputs = merged.files.len(), dropped = merged.dropped, version, "compacted");
         self.maintain().await;
-        Ok(merged.files.len())
+        Ok(())
     }
 }
 
 /// The files of the first tier that has too many.
-fn choose(files: &[Arc<DataFile>], too_many: usize) -> Option<Vec<Arc<DataFile>>> {
-    let mut tiers: BTreeMap<(i32, u32), Vec<Arc<DataFile>>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.info().rows < MAX_ROWS) {
-        let tier = file.info().rows.max(1).ilog2() / 2;
-        tiers.entry((file.info().day, tier)).or_default().push(file.clone());
+fn choose(
+    files: &[Arc<DataFile>],
+    too_many: usize,
+    unreadable: &HashSet<PathBuf>,
+) -> Option<Vec<Arc<DataFile>>> {
+    let mut tiers: BTreeMap<(i32, Option<&str>, u32), Vec<&Arc<DataFile>>> = BTreeMap::new();
+    let mergeable = |file: &&Arc<DataFile>| file.info().rows < MAX_ROWS && !unreadable.contains(file.path());
+    for file in files.iter().filter(mergeable) {
+        let info = file.info();
+        let project = info.stats.project.as_ref().and_then(|(least, greatest)| (least == greatest).then_some(&**least));
+        let tier = info.rows.max(1).ilog2() / 2;
+        tiers.entry((info.day, project, tier)).or_default().push(file);
     }
-    tiers.into_values().find(|tier| tier.len() >= too_many.max(2))
+    let chosen = tiers.into_values().find(|tier| tier.len() >= too_many.max(2))?;
+    let mut rows = 0;
+    let fits = |(number, file): &(usize, &Arc<DataFile>)| {
+        rows += file.info().rows;
+        *number < 2 || (*number < MAX_INPUTS && rows <= MAX_ROWS)
+    };
+    Some(chosen.into_iter().enumerate().take_while(fits).map(|(_, file)| file.clone()).collect())
 }
 
-/// Merges files of one day into sorted files of one project each.
+/// Merges files of one day into sorted files of one project each; gives out how many rows were duplicates.
 fn merge_files(
-    fs: &Arc<dyn crate::fs::Fs>,
-    root: &Path,
+    target: &Target,
     inputs: &[Arc<DataFile>],
-    name: &str,
-    compression: i32,
-) -> std::result::Result<Merged, CompactError> {
+    stopping: &dyn Fn() -> bool,
+) -> std::result::Result<(Vec<FileInfo>, u64), CompactError> {
     let day = inputs.first().map_or(0, |file| file.info().day);
     let mut merge = Merge::new(inputs.iter().map(AsRef::as_ref))?;
     let mut files = Vec::new();
-    let mut open: Option<(String, FileWriter)> = None;
-    let mut work = || -> std::result::Result<(), CompactError> {
-        while let Some(batch) = merge.next_batch()? {
-            for (project, part) in by_project(&batch) {
-                if open.as_ref().is_some_and(|(current, _)| *current != project)
-                    && let Some((_, writer)) = open.take()
-                {
-                    files.push(writer.finish()?);
-                }
-                let (_, writer) = match &mut open {
-                    Some(open) => open,
-                    None => {
-                        let name = format!("c-{name}-{}.parquet", files.len());
-                        let writer = FileWriter::create(fs.clone(), root, day, &name, compression)?;
-                        open.insert((project, writer))
-                    }
-                };
-                writer.push(&part)?;
-            }
+    match write_merged(target, day, &mut merge, stopping, &mut files) {
+        Ok(()) => Ok((files, merge.dropped())),
+        Err(error) => {
+            target.discard(&files);
+            Err(error)
         }
-        if let Some((_, writer)) = open.take() {
-            files.push(writer.finish()?);
-        }
-        Ok(())
-    };
-    let done = work();
-    if let Err(error) = done {
-        if let Some((_, writer)) = open {
-            writer.discard();
-        }
-        for file in &files {
-            // Nothing refers to it; what cannot be removed is cleared later.
-            let _ = fs.remove_file(&root.join(&file.path));
-        }
-        return Err(error);
     }
-    Ok(Merged { files, dropped: merge.dropped() })
+}
+
+fn write_merged(
+    target: &Target,
+    day: i32,
+    merge: &mut Merge<'_>,
+    stopping: &dyn Fn() -> bool,
+    files: &mut Vec<FileInfo>,
+) -> std::result::Result<(), CompactError> {
+    let mut open: Option<(String, FileWriter)> = None;
+    while let Some(batch) = merge.next_batch()? {
+        if stopping() {
+            return Err(CompactError::Closing);
+        }
+        for (project, part) in by_project(&batch) {
+            if open.as_ref().is_some_and(|(current, _)| *current != project)
+                && let Some((_, writer)) = open.take()
+            {
+                files.push(writer.finish()?);
+            }
+            let (_, writer) = match &mut open {
+                Some(open) => open,
+                None => open.insert((project, target.create(day, files.len())?)),
+            };
+            writer.push(&part)?;
+        }
+    }
+    if let Some((_, writer)) = open {
+        files.push(writer.finish()?);
+    }
+    Ok(())
 }
 
 /// The rows of each project, in order.

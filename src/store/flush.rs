@@ -1,239 +1,144 @@
-//! Lays the spans of a memory table out as sorted data files, one a day.
+//! The flush: from memory to the table, step by step.
+//!
+//! ```text
+//! freeze the active memory table -> write its files -> commit them with the log's sequence -> publish -> trim the log
+//! ```
+//!
+//! Each step is done for good before the next begins, and a flush that fails is taken up at the step where it failed:
+//! the memory table stays in line, and its files, once written, are kept for the next attempt to commit. The same files,
+//! because an attempt that failed may have committed them all the same; others in their place would be in the table
+//! beside them.
 
-use crate::codec::stored::{self, Batch, StoredError};
-use crate::fs::Fs;
-use crate::lake::FileInfo;
-use crate::lake::file_writer::{FileWriter, WriteError};
-use crate::lake::rows::RowBuilder;
-use crate::model::{Scope, TraceId};
-use bytes::Bytes;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::path::Path;
+use super::FlushReport;
+use super::core::{Core, TableWriter, blocking, table_error};
+use super::layout::{self, FlushError, Written};
+use super::memtable::MemTable;
+use crate::error::{Error, Result};
+use crate::lake::TableError;
+use crate::lake::table::Commit;
+use crate::wal::Wal;
 use std::sync::Arc;
 
-/// Rows given to the Parquet writer at a time.
-const BATCH_ROWS: usize = 8_192;
-/// The most days that one flush writes files of; spans of further days go to the day of their arrival.
-const MAX_DAYS: usize = 64;
-const MICROS_A_DAY: i64 = 86_400_000_000;
-/// 2000-01-01: a timestamp before it is a broken clock's.
-const FIRST_DAY: i32 = 10_957;
-
-/// Why a memory table could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum FlushError {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error(transparent)]
-    Stored(#[from] StoredError),
-}
-
-/// What a flush left out and wrote.
-#[derive(Debug, Default)]
-pub struct Written {
-    pub files: Vec<FileInfo>,
-    /// Spans that were equal to another one.
-    pub duplicates: u64,
-}
-
-/// A row to be written: its place in the memory table and what it is sorted by.
-struct Row {
-    day: i32,
-    /// The place of the row's scope among the scopes in order.
-    scope: u32,
-    trace_id: TraceId,
-    timestamp: Option<i64>,
-    id: u64,
-    batch: u32,
-    offset: u32,
-    len: u32,
-}
-
-/// The day that a span lies in: its timestamp's, if that is plausible, else its arrival's.
-pub fn day_of(timestamp: Option<i64>, arrival: i64) -> i32 {
-    let day = |micros: i64| micros.div_euclid(MICROS_A_DAY) as i32;
-    let arrival_day = day(arrival);
-    match timestamp.map(day) {
-        Some(day) if (FIRST_DAY..=arrival_day.saturating_add(1)).contains(&day) => day,
-        _ => arrival_day,
-    }
-}
-
-/// Writes the spans of `batches` as files below the table's folder `root`. The files are durable, and part of the table
-/// only once they are committed. `name` begins the names of the files.
-pub fn write(
-    fs: &Arc<dyn Fs>,
-    root: &Path,
-    batches: &[Bytes],
-    name: &str,
-    compression: i32,
-) -> Result<Written, FlushError> {
-    let mut scopes: BTreeMap<Scope<'_>, u32> = BTreeMap::new();
-    let mut heads = Vec::with_capacity(batches.len());
-    for bytes in batches {
-        let batch = Batch::open(bytes)?;
-        scopes.entry(batch.scope.clone()).or_default();
-        heads.push(batch);
-    }
-    for (place, number) in scopes.values_mut().enumerate() {
-        *number = place as u32;
-    }
-    let rows = sorted_rows(batches, heads, &scopes)?;
-    let scopes: Vec<&Scope<'_>> = scopes.keys().collect();
-
-    let mut written = Written::default();
-    let mut start = 0;
-    while start < rows.len() {
-        let day = rows[start].day;
-        let end = start + rows[start..].partition_point(|row| row.day == day);
-        let name = format!("{name}-{}.parquet", written.files.len());
-        let mut writer = FileWriter::create(fs.clone(), root, day, &name, compression)?;
-        match write_day(&mut writer, &rows[start..end], batches, &scopes) {
-            Ok(duplicates) => written.duplicates += duplicates,
-            Err(error) => {
-                writer.discard();
-                return Err(error);
+impl Core {
+    /// Commits all that is in memory when the call is made, and trims the log.
+    ///
+    /// Must not be dropped half-way: it is to run in a task of its own.
+    pub async fn flush(self: &Arc<Self>, wal: &Arc<Wal>) -> Result<FlushReport> {
+        let flushed = self.flush_memory().await;
+        let (core, wal) = (self.clone(), wal.clone());
+        blocking(move || {
+            // Also after a failure: an earlier flush may have got further than its trim.
+            if let Err(error) = wal.trim(core.flushed()) {
+                // The spans are in the table; the segments stay until the next flush.
+                tracing::warn!(%error, "could not trim the log");
             }
-        }
-        written.files.push(writer.finish()?);
-        start = end;
-    }
-    Ok(written)
-}
-
-fn sorted_rows(
-    batches: &[Bytes],
-    heads: Vec<Batch<'_>>,
-    scopes: &BTreeMap<Scope<'_>, u32>,
-) -> Result<Vec<Row>, StoredError> {
-    let mut rows = Vec::with_capacity(heads.iter().map(|head| head.count).sum());
-    let mut arrivals = Vec::with_capacity(heads.len());
-    for (number, mut head) in heads.into_iter().enumerate() {
-        arrivals.push(head.arrival);
-        let scope = scopes.get(&head.scope).copied().unwrap_or_default();
-        while let Some(place) = head.next_span()? {
-            let (trace_id, timestamp, id) = stored::sort_key(&batches[number][place.offset..place.offset + place.len])?;
-            rows.push(Row {
-                day: day_of(timestamp, head.arrival),
-                scope,
-                trace_id,
-                timestamp,
-                id,
-                batch: number as u32,
-                offset: place.offset as u32,
-                len: place.len as u32,
-            });
-        }
-    }
-    limit_days(&mut rows, &arrivals);
-    // A scope's place sorts by project first; within a project the trace comes before cluster and namespace.
-    let projects = project_numbers(scopes);
-    let mut failed = None;
-    rows.sort_unstable_by(|a, b| {
-        let by_key = (a.day, projects[a.scope as usize])
-            .cmp(&(b.day, projects[b.scope as usize]))
-            .then_with(|| a.trace_id.cmp(&b.trace_id))
-            .then_with(|| a.timestamp.cmp(&b.timestamp))
-            .then_with(|| a.id.cmp(&b.id));
-        by_key.then_with(|| match compare_whole(a, b, batches) {
-            Ok(order) => order,
-            Err(error) => {
-                failed = Some(error);
-                Ordering::Equal
-            }
+            core.take_reserve();
         })
-    });
-    failed.map_or(Ok(rows), Err)
-}
+        .await;
+        flushed
+    }
 
-/// The number of each scope's project.
-fn project_numbers(scopes: &BTreeMap<Scope<'_>, u32>) -> Vec<u32> {
-    let mut numbers = Vec::with_capacity(scopes.len());
-    let mut last: Option<&str> = None;
-    for scope in scopes.keys() {
-        let number = match (last, numbers.last()) {
-            (Some(project), Some(number)) if project == scope.project => *number,
-            (_, number) => number.map_or(0, |number| number + 1),
+    /// As [`Core::flush`], without trimming the log.
+    pub async fn flush_memory(&self) -> Result<FlushReport> {
+        let mut written = self.flushing.lock().await;
+        let mut report = FlushReport::default();
+        let mut frozen = false;
+        loop {
+            let memtable = match self.next_frozen() {
+                Some(memtable) => memtable,
+                None if frozen => break,
+                // Only once what earlier attempts have left is through: else each attempt on a sick disk would put
+                // another small memory table in line.
+                None => {
+                    self.freeze();
+                    frozen = true;
+                    continue;
+                }
+            };
+            match self.flush_one(&memtable, &mut written).await {
+                Ok(committed) => {
+                    report.spans += committed.files.iter().map(|file| file.rows).sum::<u64>();
+                    report.files += committed.files.len();
+                    self.set_flush_error(None);
+                }
+                Err(error) => {
+                    self.set_flush_error(Some(error.to_string()));
+                    return Err(error);
+                }
+            }
+        }
+        report.version = self.version();
+        self.compaction_wanted.notify_one();
+        Ok(report)
+    }
+
+    async fn flush_one(&self, memtable: &Arc<MemTable>, state: &mut Option<Written>) -> Result<Written> {
+        let written = match state.take() {
+            Some(written) => written,
+            None => self.write(memtable).await?,
         };
-        last = Some(&scope.project);
-        numbers.push(number);
-    }
-    numbers
-}
-
-/// Of rows with the same key, the order of the whole spans, then of their scopes, as [`crate::lake::merge`] has it.
-fn compare_whole(a: &Row, b: &Row, batches: &[Bytes]) -> Result<Ordering, StoredError> {
-    let spans = stored::decode_span(body(a, batches))?.cmp(&stored::decode_span(body(b, batches))?);
-    Ok(spans.then(a.scope.cmp(&b.scope)))
-}
-
-fn body<'a>(row: &Row, batches: &'a [Bytes]) -> &'a [u8] {
-    &batches[row.batch as usize][row.offset as usize..(row.offset + row.len) as usize]
-}
-
-/// Where there are more days than a flush may write files of, keeps those with the most rows.
-fn limit_days(rows: &mut [Row], arrivals: &[i64]) {
-    let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
-    for row in rows.iter() {
-        *counts.entry(row.day).or_default() += 1;
-    }
-    if counts.len() <= MAX_DAYS {
-        return;
-    }
-    // Arrivals may be of several days themselves (a replay); they are kept first.
-    let mut days: Vec<i32> = arrivals.iter().map(|arrival| day_of(None, *arrival)).collect();
-    days.sort_unstable();
-    days.dedup();
-    days.reverse();
-    let mut by_count: Vec<_> = counts.into_iter().filter(|(day, _)| !days.contains(day)).collect();
-    by_count.sort_by_key(|(day, count)| (std::cmp::Reverse(*count), *day));
-    days.extend(by_count.into_iter().map(|(day, _)| day));
-    days.truncate(MAX_DAYS);
-    let newest_arrival = arrivals.iter().map(|arrival| day_of(None, *arrival)).max().unwrap_or_default();
-    for row in rows.iter_mut().filter(|row| !days.contains(&row.day)) {
-        let arrival = day_of(None, arrivals[row.batch as usize]);
-        row.day = if days.contains(&arrival) { arrival } else { newest_arrival };
-    }
-}
-
-fn write_day(
-    writer: &mut FileWriter,
-    rows: &[Row],
-    batches: &[Bytes],
-    scopes: &[&Scope<'_>],
-) -> Result<u64, FlushError> {
-    let mut builder = RowBuilder::default();
-    let mut duplicates = 0;
-    for (number, row) in rows.iter().enumerate() {
-        let body = body(row, batches);
-        // The encoding is canonical: equal spans have equal bytes.
-        if number > 0 && rows[number - 1].scope == row.scope && self::body(&rows[number - 1], batches) == body {
-            duplicates += 1;
-            continue;
-        }
-        builder.push(scopes[row.scope as usize], &stored::decode_span(body)?);
-        if builder.rows() == BATCH_ROWS {
-            writer.push(&builder.finish().map_err(WriteError::from)?)?;
+        match self.commit(memtable, &written).await {
+            Ok(version) => {
+                self.publish_flush(version, &written.files, memtable);
+                self.maintain().await;
+                Ok(written)
+            }
+            Err(error) => {
+                *state = Some(written);
+                Err(error)
+            }
         }
     }
-    if builder.rows() > 0 {
-        writer.push(&builder.finish().map_err(WriteError::from)?)?;
+
+    async fn write(&self, memtable: &Arc<MemTable>) -> Result<Written> {
+        let written = match self.try_write(memtable).await {
+            Err(FlushError::Write(error)) if error.is_no_space() && self.release_reserve().await => {
+                tracing::warn!(%error, "the disk is full: using the reserve to write what is in memory");
+                self.try_write(memtable).await
+            }
+            other => other,
+        };
+        written.map_err(|error| match &error {
+            FlushError::Write(write) if write.is_no_space() => {
+                Error::busy(format!("{error}: free disk space, the flush is tried again by itself"))
+            }
+            FlushError::Write(_) => Error::internal(error.to_string()),
+            FlushError::Stored(_) => Error::damaged(error.to_string()),
+        })
     }
-    Ok(duplicates)
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    async fn try_write(&self, memtable: &Arc<MemTable>) -> std::result::Result<Written, FlushError> {
+        let target = self.target("", memtable.last_sequence().unwrap_or_default());
+        let memtable = memtable.clone();
+        blocking(move || layout::write(&target, &memtable.batches())).await
+    }
 
-    #[test]
-    fn an_implausible_timestamp_lies_in_the_day_of_its_arrival() {
-        let arrival = 20_779 * MICROS_A_DAY + 5;
-        assert_eq!(day_of(Some(20_000 * MICROS_A_DAY), arrival), 20_000);
-        assert_eq!(day_of(Some(20_780 * MICROS_A_DAY), arrival), 20_780, "a clock that is ahead");
-        for implausible in [None, Some(0), Some(-1), Some(20_781 * MICROS_A_DAY), Some(i64::MAX), Some(i64::MIN)] {
-            assert_eq!(day_of(implausible, arrival), 20_779, "{implausible:?}");
+    async fn commit(&self, memtable: &Arc<MemTable>, written: &Written) -> Result<u64> {
+        let mut writer = self.table.lock().await;
+        let mut committed = self.try_commit(&mut writer, memtable, written).await;
+        if committed.as_ref().is_err_and(TableError::is_no_space) && self.release_reserve().await {
+            committed = self.try_commit(&mut writer, memtable, written).await;
         }
+        let version = committed.map_err(table_error)?;
+        tracing::debug!(version, files = written.files.len(), duplicates = written.duplicates, "flushed");
+        Ok(version)
+    }
+
+    async fn try_commit(
+        &self,
+        writer: &mut TableWriter,
+        memtable: &Arc<MemTable>,
+        written: &Written,
+    ) -> std::result::Result<u64, TableError> {
+        writer.commits += 1;
+        let commit = Commit {
+            add: &written.files,
+            remove: &[],
+            writer: &self.writer,
+            sequence: memtable.last_sequence().unwrap_or_default() as i64,
+            now_millis: self.clock.now_micros() / 1_000,
+            data_change: true,
+        };
+        writer.table.commit(&commit).await
     }
 }

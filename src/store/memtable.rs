@@ -109,18 +109,25 @@ impl MemTable {
 
     /// The spans whose trace id has this low half, with their scopes, in no order.
     pub fn trace(&self, low: u64) -> Result<Vec<(Scope<'static>, Span<'static>)>, StoredError> {
+        let decode = |(bytes, entry): (Bytes, Entry)| {
+            let scope = Batch::open(&bytes)?.scope.into_owned();
+            let span = stored::decode_span(&bytes[entry.offset as usize..(entry.offset + entry.len) as usize])?;
+            Ok((scope, span.into_owned()))
+        };
+        self.places(low).into_iter().map(decode).collect()
+    }
+
+    /// Where the spans of a trace lie. The log's thread waits for this, so nothing is decoded meanwhile.
+    fn places(&self, low: u64) -> Vec<(Bytes, Entry)> {
         let inner = self.read();
         let mut found = Vec::new();
         let mut next = inner.newest.get(&low).map_or(0, |entry| entry + 1);
         while next != 0 {
             let entry = inner.entries[next as usize - 1];
-            let bytes = &inner.batches[entry.batch as usize];
-            let scope = Batch::open(bytes)?.scope.into_owned();
-            let span = stored::decode_span(&bytes[entry.offset as usize..(entry.offset + entry.len) as usize])?;
-            found.push((scope, span.into_owned()));
+            found.push((inner.batches[entry.batch as usize].clone(), entry));
             next = entry.before;
         }
-        Ok(found)
+        found
     }
 
     /// All batches so far, in the order of the log.

@@ -29,16 +29,19 @@
 mod compact;
 mod core;
 mod flush;
+mod layout;
 mod memtable;
 mod open;
+mod space;
 
-pub use flush::day_of;
+pub use layout::day_of;
 pub use memtable::{EncodedBatch, MemTable};
 
 use self::core::Core;
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
-use crate::wal::Wal;
+use crate::wal::{Wal, WalError};
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -180,7 +183,13 @@ impl Store {
         let core = self.core.clone();
         let bytes = batch.bytes.clone();
         let appended = self.wal.append(bytes, Box::new(move |sequence| core.insert(sequence, batch)));
-        appended.await.map_err(Error::from)
+        appended.await.map_err(|error| {
+            if matches!(error, WalError::NoSpace { .. }) && self.core.memory() > 0 {
+                // What is in memory takes up log too: once it is in the table, its segments make room.
+                self.core.wake_flush();
+            }
+            error.into()
+        })
     }
 
     /// Whether a request of about `bytes` can be taken now.
@@ -202,16 +211,22 @@ impl Store {
         self.core.snapshot()
     }
 
-    /// Commits all that is in memory to the table.
+    /// Commits all that is in memory to the table. Goes on if the future is dropped.
     pub async fn flush(&self) -> Result<FlushReport> {
-        self.core.flush(&self.wal).await
+        let (core, wal) = (self.core.clone(), self.wal.clone());
+        to_the_end(async move { core.flush(&wal).await }).await
     }
 
-    /// Merges files where there are too many, and deletes superseded ones now, however short their retention.
+    /// Merges files where there are too many, and deletes superseded ones now, however short their retention. Goes on
+    /// if the future is dropped.
     pub async fn compact(&self) -> Result<CompactReport> {
-        let mut report = self.core.compact().await?;
-        report.deleted = self.core.purge(Duration::ZERO).await;
-        Ok(report)
+        let core = self.core.clone();
+        to_the_end(async move {
+            let mut report = core.compact().await?;
+            report.deleted = core.purge(Duration::ZERO).await;
+            Ok(report)
+        })
+        .await
     }
 
     /// How the store is.
@@ -230,6 +245,22 @@ impl Store {
         }
         let wal = self.wal.clone();
         let _ = tokio::task::spawn_blocking(move || wal.close()).await;
-        self.core.flush(&self.wal).await.map(|_| ())
+        self.flush().await.map(|_| ())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Else a store that was not closed would go on flushing.
+        self.core.stop();
+    }
+}
+
+/// Runs work in a task of its own: a client that goes away must not end it between two steps, nor a panic in it end
+/// the loop that it was called from.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::internal(format!("a task of the store did not come to its end: {error}"))),
     }
 }

@@ -1,9 +1,10 @@
 //! Opens a data folder: the table first, then the log above it.
 
-use super::core::{Core, Removed, table_error};
-use super::{EncodedBatch, Store, StoreConfig};
+use super::core::{Core, table_error};
+use super::space::Removed;
+use super::{EncodedBatch, Store, StoreConfig, to_the_end};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
 use crate::lake::{Table, TableError, table};
 use crate::wal::{self, ReadEnd, Wal, WalConfig};
@@ -31,12 +32,11 @@ impl Store {
         let (table, damage) = open_table(&fs, &config, &writer).await?;
         let floor = table.sequence_of(&writer).await.map_err(table_error)?.unwrap_or(0).max(0) as u64;
         let files = table.files().await.map_err(table_error)?;
-        let core = Arc::new(Core::new(config.clone(), fs.clone(), clock.clone(), writer, table, files));
+        let core = Arc::new(Core::new(config.clone(), fs.clone(), clock.clone(), writer, table, files, floor));
         damage.into_iter().for_each(|what| core.note_damage(what));
         note_unreferenced(&core);
 
         let wal = open_log(&core, node_id, floor).await?;
-        core.take_reserve();
         let store = Arc::new(Store { core: core.clone(), wal: wal.clone(), tasks: Mutex::default() });
         if config.background {
             let tasks = vec![tokio::spawn(flush_in_time(core.clone(), wal)), tokio::spawn(compact_in_time(core))];
@@ -48,13 +48,21 @@ impl Store {
     }
 }
 
-/// Reads or makes the node's id.
+/// Reads or makes the node's id. It is durable on return, before anything is written that bears it.
 fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
     let path = StoreConfig::node_id_file(&config.data_dir);
+    let io_error = |e: io::Error| Error::internal(format!("{}: {e}", path.display()));
     match fs::read(fs, &path) {
-        Ok(text) => parse_node_id(&text).ok_or_else(|| {
-            Error::damaged(format!("{} does not hold 32 hex digits: restore it, or the log cannot be told from another node's", path.display()))
-        }),
+        Ok(text) => {
+            // The process that made it may have been killed before its name was durable.
+            fs.sync_dir(&config.data_dir).map_err(io_error)?;
+            parse_node_id(&text).ok_or_else(|| {
+                Error::damaged(format!(
+                    "{} does not hold 32 hex digits: restore it, or the log cannot be told from another node's",
+                    path.display()
+                ))
+            })
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let mut id = config.node_id.unwrap_or_default();
             if config.node_id.is_none() {
@@ -63,11 +71,10 @@ fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
                     .map_err(|e| Error::internal(format!("no randomness for a node id: {e}")))?;
             }
             let text = format!("{:032x}\n", u128::from_be_bytes(id));
-            fs::write_durably(fs, &path, text.as_bytes())
-                .map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
+            fs::write_durably(fs, &path, text.as_bytes()).map_err(io_error)?;
             Ok(id)
         }
-        Err(e) => Err(Error::internal(format!("{}: {e}", path.display()))),
+        Err(e) => Err(io_error(e)),
     }
 }
 
@@ -78,39 +85,61 @@ pub(crate) fn parse_node_id(text: &[u8]) -> Option<[u8; 16]> {
     Some(id.to_be_bytes())
 }
 
-/// Opens the table. A newest log entry that a power cut left unreadable is moved aside, but only if the write-ahead
-/// log still holds all that it may have committed.
+/// Opens the table. A newest log entry that a power cut left unreadable is moved aside, but only if nothing is lost by
+/// that: the write-ahead log still holds all that the entry may have committed, and the files that it may have replaced
+/// are still there. Else it stays where it is, and the opening fails.
 async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Result<(Table, Option<String>)> {
     let root = StoreConfig::table_dir(&config.data_dir);
-    let (name, version) = match Table::open(fs.clone(), &root).await {
+    let (unreadable, name, version) = match Table::open(fs.clone(), &root).await {
         Ok(table) => return Ok((table, None)),
-        Err(TableError::UnreadableEntry { name, version, .. }) => (name, version),
-        Err(error) => return Err(table_error(error)),
+        Err(error) => match &error {
+            TableError::UnreadableEntry { name, version, .. } => (error.to_string(), name.clone(), *version),
+            _ => return Err(table_error(error)),
+        },
     };
+    let refused = |why: String| Error::damaged(format!("{unreadable}, and {why}: restore the entry from a backup"));
+    let before = Table::before(fs.clone(), &root, version).await;
+    // The first entry creates the table; it commits no spans.
+    if let Some(before) = before.map_err(|e| refused(format!("the table cannot be read without it ({e})")))? {
+        let lost = what_is_lost(fs.as_ref(), config, writer, &before).await;
+        if let Some(lost) = lost.map_err(|e| refused(format!("the table before it cannot be read ({e})")))? {
+            return Err(refused(lost));
+        }
+    }
     let quarantine = config.data_dir.join("quarantine");
     let aside = Table::set_aside(fs.as_ref(), &root, &name, &quarantine).map_err(table_error)?;
-    let put_back = |why: String| {
-        let restored = fs.rename(&aside, &root.join(table::LOG_FOLDER).join(&name));
-        let restored = restored.and_then(|()| fs.sync_dir(&root.join(table::LOG_FOLDER)));
-        let restored = restored.map_or_else(|e| format!(" (it is left in {}: {e})", aside.display()), |()| String::new());
-        Error::damaged(format!("the table's log entry {name} cannot be read, and {why}{restored}: restore it from a backup"))
-    };
-    let table = match Table::open(fs.clone(), &root).await {
-        Ok(table) => table,
-        Err(error) => return Err(put_back(format!("the table cannot be read without it: {error}"))),
-    };
-    let floor = table.sequence_of(writer).await.map_err(table_error)?.unwrap_or(0).max(0) as u64;
-    match wal::read_after(fs.as_ref(), &StoreConfig::wal_dir(&config.data_dir), floor, &mut |_, _| Ok(())) {
-        Ok(ReadEnd::Complete { damaged, .. }) if damaged.is_empty() => {}
-        // The first commit creates the table; it holds no spans.
-        _ if version == 0 => {}
-        _ => return Err(put_back("the write-ahead log no longer holds all of its spans".to_owned())),
-    }
+    let table = Table::open(fs.clone(), &root).await.map_err(table_error)?;
     let damage = format!(
-        "the table's log entry {name} could not be read and was moved to {}; its spans are in the write-ahead log and are committed again",
+        "{unreadable}; it was moved to {}, its spans are in the write-ahead log and are committed again",
         aside.display()
     );
     Ok((table, Some(damage)))
+}
+
+/// What would be missing if the table went back to a former version; `None` if nothing.
+async fn what_is_lost(
+    fs: &dyn Fs,
+    config: &StoreConfig,
+    writer: &str,
+    before: &Table,
+) -> std::result::Result<Option<String>, TableError> {
+    for file in before.files().await? {
+        if !fs.entry(&before.root().join(&file.path)).is_ok_and(|entry| entry.len == file.size) {
+            return Ok(Some(format!("the data file {} that it may have replaced is gone", file.path)));
+        }
+    }
+    let floor = before.sequence_of(writer).await?.unwrap_or(0).max(0) as u64;
+    let dir = StoreConfig::wal_dir(&config.data_dir);
+    // The newest segment is never trimmed: a log without one is not the log that the entry was committed from.
+    let there = fs.read_dir(&dir).is_ok_and(|entries| entries.iter().any(|entry| entry.name.ends_with(".wal")));
+    if there {
+        match wal::read_after(fs, &dir, floor, &mut |_, _| Ok(())) {
+            Ok(ReadEnd::Complete { damaged, .. }) if damaged.is_empty() => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Ok(Some(format!("the write-ahead log cannot be read ({error})"))),
+        }
+    }
+    Ok(Some("the write-ahead log no longer holds all of its spans".to_owned()))
 }
 
 /// Opens the log and brings what it holds above the table into memory, flushing whenever enough has come together.
@@ -120,6 +149,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
     let runtime = tokio::runtime::Handle::current();
     let core = core.clone();
     super::core::blocking(move || {
+        let mut flush_at = core.config.flush_bytes;
         let mut replay = |sequence: u64, payload: Bytes| {
             match EncodedBatch::index(payload) {
                 Ok(batch) => core.insert(sequence, batch),
@@ -129,8 +159,14 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
                     )));
                 }
             }
-            if core.memory() >= core.config.flush_bytes {
-                runtime.block_on(core.flush_memory())?;
+            if core.memory() < flush_at {
+                return Ok(());
+            }
+            flush_at = core.config.flush_bytes;
+            match runtime.block_on(core.flush_memory()) {
+                // A full disk is no reason not to start: up to the bound of memory, what is there can be read.
+                Err(error) if error.kind() == ErrorKind::Busy && core.memory() < 2 * flush_at => flush_at *= 2,
+                flushed => drop(flushed?),
             }
             Ok(())
         };
@@ -151,6 +187,11 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
                 damage.offset
             ));
         }
+        // What a crash has kept from being trimmed may be what fills the disk.
+        if let Err(error) = wal.trim(core.flushed()) {
+            tracing::warn!(%error, "could not trim the log");
+        }
+        core.take_reserve();
         Ok(Arc::new(wal))
     })
     .await
@@ -188,7 +229,8 @@ async fn flush_in_time(core: Arc<Core>, wal: Arc<Wal>) {
             () = core.flush_wanted() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match core.flush(&wal).await {
+        let (flushing, log) = (core.clone(), wal.clone());
+        wait = match to_the_end(async move { flushing.flush(&log).await }).await {
             Ok(_) => core.config.flush_interval,
             Err(_) => FLUSH_RETRY,
         };
@@ -196,7 +238,7 @@ async fn flush_in_time(core: Arc<Core>, wal: Arc<Wal>) {
             // Full memory wakes the flush with each refused request; a failing disk is not to be asked that often.
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(FLUSH_RETRY) => {}
+                () = tokio::time::sleep(FLUSH_RETRY) => core.wake_flush(),
             }
         }
     }
@@ -209,7 +251,8 @@ async fn compact_in_time(core: Arc<Core>) {
             _ = stopping.wait_for(|stop| *stop) => return,
             () = core.compaction_wanted.notified() => {}
         }
-        if let Err(error) = core.compact().await {
+        let compacting = core.clone();
+        if let Err(error) = to_the_end(async move { compacting.compact().await }).await {
             tracing::warn!(%error, "compaction failed; it is tried again after the next flush");
         }
         core.purge(core.config.removed_file_retention).await;

@@ -2,6 +2,11 @@
 
 mod config;
 mod http;
+mod kill;
+mod outside;
+mod recorded;
 mod serve;
+mod sql;
+mod store;
 mod support;
 mod wal;

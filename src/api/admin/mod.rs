@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 pub(super) static ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/health", handler: || get(health) },
     Route { method: Method::POST, path: "/admin/flush", handler: || post(flush) },
+    Route { method: Method::POST, path: "/admin/compact", handler: || post(compact) },
     Route { method: Method::GET, path: "/openapi.yaml", handler: || get(openapi) },
 ];
 
@@ -28,6 +29,11 @@ async fn health(State(context): State<Shared>) -> Response {
 
 async fn flush(State(context): State<Shared>) -> Result<Response, Refusal> {
     let report = context.store.flush().await?;
+    Ok(document(StatusCode::OK, &json!(report)))
+}
+
+async fn compact(State(context): State<Shared>) -> Result<Response, Refusal> {
+    let report = context.store.compact().await?;
     Ok(document(StatusCode::OK, &json!(report)))
 }
 

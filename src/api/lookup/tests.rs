@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::TraceId;
 use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One step of a source: so many rows, an error, or a file that turns out damaged.
@@ -14,7 +15,7 @@ enum Step {
 }
 
 struct Steps {
-    steps: std::vec::IntoIter<Step>,
+    steps: VecDeque<Step>,
     damaged: Vec<String>,
     /// How many chunks were asked for.
     asked: Arc<AtomicUsize>,
@@ -23,7 +24,7 @@ struct Steps {
 impl Source for Steps {
     fn next_chunk(&mut self) -> Result<Option<Vec<Span<'static>>>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        match self.steps.next() {
+        match self.steps.pop_front() {
             Some(Step::Rows(rows)) => Ok(Some(vec![Span::new(TraceId::narrow(1), 1); rows])),
             Some(Step::Fails) => Err(Error::damaged("a page cannot be read")),
             Some(Step::Damaged) => {
@@ -66,7 +67,7 @@ struct Lookup {
 async fn look_up(steps: &[Step], bounds: &Bounds, patience: Duration) -> Lookup {
     let (head, answer) = oneshot::channel();
     let asked = Arc::new(AtomicUsize::new(0));
-    let source = Steps { steps: steps.to_vec().into_iter(), damaged: Vec::new(), asked: asked.clone() };
+    let source = Steps { steps: steps.iter().copied().collect(), damaged: Vec::new(), asked: asked.clone() };
     let sender = Sender { handle: Handle::current(), streams: bounds.streams.clone(), patience };
     let task = tokio::task::spawn_blocking(move || sender.answer(|| Ok(source), Kibibytes, head));
     Lookup { outcome: answer.await.unwrap(), asked, task }

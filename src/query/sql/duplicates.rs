@@ -1,15 +1,16 @@
 //! Rows equal in every sent field are one row in every answer: finds the copies to leave out.
 //!
 //! A file holds no two equal rows, nor do the log's rows; copies lie between files, and between files and log. Equal
-//! rows have equal timestamps, so they lie in files of one day (but for rows without a plausible timestamp, which lie in
-//! the day of their arrival). They satisfy the same predicates, so only the files that a statement reads are compared.
+//! rows satisfy the same predicates, so only the files that a statement reads are compared. They have equal timestamps,
+//! so they lie in files of one day, but for strays: rows without a plausible timestamp lie in the day of their arrival,
+//! and a copy that was sent again may lie in another. Files of different days are compared only in their strays.
 //!
 //! What is rare is looked at last:
 //! 1. of each file `trace_low` alone, which is sorted and compresses to almost nothing: most traces lie in one file;
 //! 2. of the traces that lie in more than one, the span ids;
 //! 3. of equal span ids, the whole rows.
 
-use super::rows::SelectedRows;
+use super::rows::{SelectedRows, has_nulls};
 use super::source::{LogBatch, Source};
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
@@ -17,7 +18,7 @@ use crate::lake::file_reader::Damaged;
 use crate::lake::rows::Rows;
 use crate::model::hex;
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The log among the members that are compared; files have their place in [`Source::files`]. It comes after all files,
 /// so that of a file's row and the log's the log's is left out.
 const LOG: usize = usize::MAX;
+const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Rows to leave out.
 #[derive(Debug, Default)]
@@ -62,13 +64,49 @@ fn find(source: &Source, files: &[usize]) -> Result<Excluded> {
         }
     }
     let mut excluded = Excluded::default();
-    for (day, files) in days {
-        let log = log_rows(&source.log, day)?;
+    for (day, files) in &days {
+        let log = log_rows(&source.log, *day)?;
         if files.len() > 1 || !log.is_empty() {
-            compare(source, &files, &log, &mut excluded)?;
+            compare(source, files, &log, Which::All, &mut excluded)?;
         }
     }
+    if days.len() > 1 {
+        let has_strays =
+            parallel(files, |place| source.files.get(*place).is_some_and(|file| may_hold_strays(source, file)));
+        let files: Vec<usize> = files.iter().zip(has_strays).filter(|(_, has)| *has).map(|(place, _)| *place).collect();
+        if files.len() > 1 {
+            compare(source, &files, &[], Which::Strays, &mut excluded)?;
+        }
+    }
+    for rows in excluded.files.values_mut() {
+        rows.sort_unstable();
+        rows.dedup();
+    }
     Ok(excluded)
+}
+
+/// Which rows of files are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that may lie in another day than their timestamp's.
+    Strays,
+}
+
+/// Whether a file may hold rows whose day is not their timestamp's: by the bounds in the table's log, else by its
+/// footer.
+fn may_hold_strays(source: &Source, file: &DataFile) -> bool {
+    let day = file.info().day;
+    match file.info().stats.timestamp {
+        Some((least, greatest)) if lies_in(day, least) && lies_in(day, greatest) => {
+            has_nulls(source.fs.as_ref(), file, "timestamp").unwrap_or(true)
+        }
+        _ => true,
+    }
+}
+
+fn lies_in(day: i32, micros: i64) -> bool {
+    micros.div_euclid(MICROS_A_DAY) == i64::from(day)
 }
 
 /// A row of the log: its trace, batch and row.
@@ -100,8 +138,10 @@ struct Run {
 /// A row that may have a copy: its trace, its span id (then also a digest of the whole row), and where it lies.
 type Candidate<D> = (i64, u64, D, usize, usize);
 
-fn compare(source: &Source, files: &[usize], log: &[LogRow], excluded: &mut Excluded) -> Result<()> {
-    let read = |place: usize| source.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(source, file, place)));
+fn compare(source: &Source, files: &[usize], log: &[LogRow], which: Which, excluded: &mut Excluded) -> Result<()> {
+    let read = |place: usize| {
+        source.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(source, file, place, which)))
+    };
     let mut all: Vec<Run> = parallel(files, |place| read(*place)).into_iter().flatten().collect();
     all.extend(log.iter().enumerate().map(|(start, (low, ..))| Run { low: *low, member: LOG, start, len: 1 }));
     // Stable, because that sort finds the sorted pieces.
@@ -131,7 +171,6 @@ fn compare(source: &Source, files: &[usize], log: &[LogRow], excluded: &mut Excl
             excluded.files.entry(*member).or_default().push(*row);
         }
     }
-    excluded.files.values_mut().for_each(|rows| rows.sort_unstable());
     Ok(())
 }
 
@@ -168,16 +207,28 @@ fn lows_of(batch: &RecordBatch) -> Result<&arrow::array::Int64Array> {
     column.ok_or_else(|| Error::damaged("rows without a bigint column trace_low"))
 }
 
-fn runs(source: &Source, file: &DataFile, member: usize) -> (Vec<Run>, Result<(), Damaged>) {
+fn runs(source: &Source, file: &DataFile, member: usize, which: Which) -> (Vec<Run>, Result<(), Damaged>) {
     let mut runs: Vec<Run> = Vec::new();
     let mut at = 0;
+    let columns = match which {
+        Which::All => &["trace_low"][..],
+        Which::Strays => &["trace_low", "timestamp"][..],
+    };
     let mut read = || -> Result<(), Damaged> {
-        let mut rows = SelectedRows::open(source.fs.as_ref(), file, Some(&["trace_low"]), None)?;
+        let mut rows = SelectedRows::open(source.fs.as_ref(), file, Some(columns), None)?;
         while let Some(batch) = rows.next_batch()? {
             let lows = lows_of(&batch).map_err(|e| no_column(file, e))?;
-            for low in lows.values() {
+            let timestamps = batch
+                .column_by_name("timestamp")
+                .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+            for (row, low) in lows.values().iter().enumerate() {
+                let at_home = timestamps.is_some_and(|t| t.is_valid(row) && lies_in(file.info().day, t.value(row)));
+                if which == Which::Strays && at_home {
+                    at += 1;
+                    continue;
+                }
                 match runs.last_mut() {
-                    Some(run) if run.low == *low => run.len += 1,
+                    Some(run) if run.low == *low && run.start + run.len == at => run.len += 1,
                     _ => runs.push(Run { low: *low, member, start: at, len: 1 }),
                 }
                 at += 1;
@@ -198,12 +249,14 @@ fn no_column(file: &DataFile, error: Error) -> Damaged {
 }
 
 fn span_ids(source: &Source, member: usize, runs: &[Run], log: &[LogRow]) -> Result<Vec<Candidate<()>>> {
-    let id_of = |ids: &arrow::array::StringArray, row: usize| hex::decode_u64(ids.value(row).as_bytes()).unwrap_or_default();
+    let id_of =
+        |ids: &arrow::array::StringArray, row: usize| hex::decode_u64(ids.value(row).as_bytes()).unwrap_or_default();
     if member == LOG {
         let mut found = Vec::with_capacity(runs.len());
         for run in runs {
             let Some((low, batch, row)) = log.get(run.start).copied() else { continue };
-            let ids = source.log.get(batch).and_then(|batch| batch.rows.column_by_name("span_id")?.as_string_opt::<i32>());
+            let ids =
+                source.log.get(batch).and_then(|batch| batch.rows.column_by_name("span_id")?.as_string_opt::<i32>());
             found.extend(ids.map(|ids| (low, id_of(ids, row), (), LOG, run.start)));
         }
         return Ok(found);
@@ -331,10 +384,13 @@ mod tests {
 
     #[test]
     fn what_is_left_out_parts_the_rest_into_ranges() {
-        assert_eq!(ranges_without(&[], 3), [0..3]);
-        assert_eq!(ranges_without(&[0, 1, 4], 5), [2..4]);
-        assert_eq!(ranges_without(&[1, 3], 6), [0..1, 2..3, 4..6]);
-        assert_eq!(ranges_without(&[0], 1), Vec::<Range<usize>>::new());
+        let kept = |rows: &[usize], end| -> Vec<(usize, usize)> {
+            ranges_without(rows, end).into_iter().map(|range| (range.start, range.end)).collect()
+        };
+        assert_eq!(kept(&[], 3), [(0, 3)]);
+        assert_eq!(kept(&[0, 1, 4], 5), [(2, 4)]);
+        assert_eq!(kept(&[1, 3], 6), [(0, 1), (2, 3), (4, 6)]);
+        assert_eq!(kept(&[0], 1), []);
     }
 
     #[test]

@@ -34,12 +34,12 @@ use crate::lake::objects::FolderStore;
 use crate::store::StoreConfig;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -102,9 +102,7 @@ impl Engine {
         let plan = context.state().statement_to_plan(statement.0.clone()).await.map_err(|e| explain(&e))?;
         // What the statement's kind lets through the plan does not.
         let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        reading
-            .verify_plan(&plan)
-            .map_err(|e| Error::invalid(format!("spanlake sql only reads: {}", explain(&e))))?;
+        reading.verify_plan(&plan).map_err(|e| Error::invalid(format!("spanlake sql only reads: {}", explain(&e))))?;
         let answer = context.execute_logical_plan(plan).await.map_err(|e| explain(&e))?;
         let rows = answer.execute_stream().await.map_err(|e| explain(&e))?;
         let schema = rows.schema();
@@ -113,7 +111,15 @@ impl Engine {
     }
 
     async fn context(&self, source: Source) -> datafusion::error::Result<SessionContext> {
-        let config = SessionConfig::new()
+        let config = SessionConfig::new();
+        // What each sort keeps back to merge what it spilled: most of a small bound, if left as it is.
+        let reservation = config.options().execution.sort_spill_reservation_bytes;
+        let reservation = reservation.min(self.options.memory / 8 / config.target_partitions().max(1));
+        // A sort holds a few batches at least, and rows can be wide.
+        let batch_rows = (self.options.memory >> 14).clamp(1_024, 8_192);
+        let config = config
+            .with_batch_size(batch_rows)
+            .with_sort_spill_reservation_bytes(reservation)
             .with_information_schema(true)
             .with_default_catalog_and_schema("spanlake", "public")
             .with_create_default_catalog_and_schema(true);

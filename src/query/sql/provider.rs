@@ -58,7 +58,8 @@ impl Spans {
     fn survivors(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Vec<usize> {
         let infos: Vec<&FileInfo> = self.source.files.iter().map(|file| file.info()).collect();
         let kept = predicate.and_then(|predicate| {
-            let pruning = PruningPredicateBuilder::new().with_file_schema(TABLE_SCHEMA.clone()).build(predicate.clone())?;
+            let pruning =
+                PruningPredicateBuilder::new().with_file_schema(TABLE_SCHEMA.clone()).build(predicate.clone())?;
             pruning.prune(&FileBounds(&infos)).ok()
         });
         match kept {
@@ -146,7 +147,10 @@ impl TableProvider for Spans {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -159,7 +163,7 @@ impl TableProvider for Spans {
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let schema = DFSchema::try_from(TABLE_SCHEMA.clone())?;
         let traces = traces_named(filters);
-        let implied = traces.as_ref().map(|traces| trace_low_in(traces));
+        let implied = traces.as_ref().map(trace_low_in);
         let predicate = conjunction(filters.iter().cloned().chain(implied.clone()))
             .map(|predicate| state.create_physical_expr(predicate, &schema))
             .transpose()?;
@@ -209,7 +213,8 @@ fn look_up(source: &Source, files: &[usize], traces: &BTreeSet<i64>) -> Result<O
     }
     for batch in &source.log {
         let lows = batch.rows.column_by_name("trace_low").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let keep: Vec<bool> = lows.map(|lows| lows.values().iter().map(|low| traces.contains(low)).collect()).unwrap_or_default();
+        let keep: Vec<bool> =
+            lows.map(|lows| lows.values().iter().map(|low| traces.contains(low)).collect()).unwrap_or_default();
         if keep.contains(&true) {
             batches.push(filtered(&batch.rows, keep)?);
         }

@@ -10,7 +10,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -44,8 +44,8 @@ impl SelectedRows {
             let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
             let metadata = ArrowReaderMetadata::load(&reads, options)?;
             let rows = usize::try_from(metadata.metadata().file_metadata().num_rows())?;
-            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reads.clone(), metadata)
-                .with_batch_size(BATCH_ROWS);
+            let mut builder =
+                ParquetRecordBatchReaderBuilder::new_with_metadata(reads.clone(), metadata).with_batch_size(BATCH_ROWS);
             if let Some(names) = columns {
                 let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
                 builder = builder.with_projection(mask);
@@ -70,6 +70,21 @@ impl SelectedRows {
             what: e.to_string(),
         })
     }
+}
+
+/// Whether a column has nulls, by the file's footer; `None` where that does not say.
+pub fn has_nulls(fs: &dyn Fs, file: &DataFile, column: &str) -> Option<bool> {
+    let handle = fs.open(file.path(), OpenMode::Read).ok()?;
+    let len = handle.len().ok()?;
+    let reads = Reads { file: handle.into(), len, last: Arc::default() };
+    let metadata = guard(|| ParquetMetaDataReader::new().parse_and_finish(&reads)).ok()?;
+    let leaves = metadata.file_metadata().schema_descr().columns();
+    let leaf = leaves.iter().position(|leaf| leaf.path().string() == column)?;
+    let mut nulls = 0;
+    for group in metadata.row_groups() {
+        nulls += group.column(leaf).statistics()?.null_count_opt()?;
+    }
+    Some(nulls > 0)
 }
 
 /// Runs the Parquet decoder over bytes that may be damaged: where it panics on them, that is an error like any other.

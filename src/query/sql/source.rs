@@ -110,9 +110,7 @@ impl Source {
     /// Whether the table still has this file: one that it replaced since may be deleted at any time.
     pub async fn is_live(&self, path: &str) -> bool {
         match Table::open_existing(self.fs.clone(), &self.root).await {
-            Ok(Some(table)) => {
-                table.files().await.is_ok_and(|files| files.iter().any(|file| file.path == path))
-            }
+            Ok(Some(table)) => table.files().await.is_ok_and(|files| files.iter().any(|file| file.path == path)),
             _ => true,
         }
     }

@@ -20,7 +20,8 @@ pub struct ReadStatement(pub(super) Statement);
 /// Invalid: one that is no SQL, or that would do anything but read.
 pub fn parse(sql: &str) -> Result<Vec<ReadStatement>> {
     let dialect = GenericDialect {};
-    let parsed = DFParserBuilder::new(sql).with_dialect(&dialect).build().and_then(|mut parser| parser.parse_statements());
+    let parsed =
+        DFParserBuilder::new(sql).with_dialect(&dialect).build().and_then(|mut parser| parser.parse_statements());
     let statements = parsed.map_err(|error| explain(&error))?;
     statements
         .into_iter()
@@ -52,7 +53,9 @@ fn refused(statement: &str) -> Error {
     let words: Vec<String> = statement.split_whitespace().take(3).map(str::to_uppercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (what, remedy) = match words.as_slice() {
-        ["CREATE", "EXTERNAL", ..] => ("CREATE EXTERNAL TABLE", "files cannot be named, only the views of the data folder"),
+        ["CREATE", "EXTERNAL", ..] => {
+            ("CREATE EXTERNAL TABLE", "files cannot be named, only the views of the data folder")
+        }
         ["COPY", ..] => ("COPY", "to keep an answer, use --format parquet --output FILE"),
         ["SET", ..] | ["RESET", ..] => ("SET", "settings are flags, see spanlake sql --help"),
         [what, ..] => (*what, "spans come in through `spanlake serve`"),
@@ -88,9 +91,10 @@ pub fn explain(error: &DataFusionError) -> Error {
         DataFusionError::NotImplemented(what) => Error::invalid(format!("not supported: {what}")),
         other => {
             let text = other.strip_backtrace();
-            let known = ["Execution error: ", "Arrow error: ", "Optimizer rule ", "Error during planning: "];
-            let text = known.iter().find_map(|start| text.strip_prefix(start)).unwrap_or(&text);
-            Error::internal(text.to_owned())
+            if text.contains("DivideByZero") || text.contains("Divide by zero") {
+                return Error::invalid("division by zero; nullif(divisor, 0) gives null instead");
+            }
+            Error::internal(text.strip_prefix("Execution error: ").unwrap_or(&text))
         }
     }
 }
@@ -103,7 +107,9 @@ fn root(error: &DataFusionError) -> &DataFusionError {
         DataFusionError::Collection(errors) => errors.first().map_or(error, root),
         DataFusionError::External(inner) => inner.downcast_ref::<DataFusionError>().map_or(error, root),
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
-            arrow::error::ArrowError::ExternalError(inner) => inner.downcast_ref::<DataFusionError>().map_or(error, root),
+            arrow::error::ArrowError::ExternalError(inner) => {
+                inner.downcast_ref::<DataFusionError>().map_or(error, root)
+            }
             _ => error,
         },
         _ => error,
@@ -127,8 +133,12 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     near.dedup();
     let close = name.chars().count().div_ceil(2).max(1);
     let few = known.len() <= VIEWS.len();
-    let near: Vec<&str> =
-        near.into_iter().filter(|(far, _)| few || *far <= close).map(|(_, known)| known).take(SUGGESTIONS.max(if few { known.len() } else { 0 })).collect();
+    let near: Vec<&str> = near
+        .into_iter()
+        .filter(|(far, _)| few || *far <= close)
+        .map(|(_, known)| known)
+        .take(SUGGESTIONS.max(if few { known.len() } else { 0 }))
+        .collect();
     if near.is_empty() {
         return format!("there is no {what} {name:?}; `describe spans` lists the columns, `show tables` the tables");
     }
@@ -175,7 +185,7 @@ mod tests {
             ("set datafusion.execution.batch_size = 1", "SET"),
             ("explain copy spans to '/tmp/x.parquet'", "COPY"),
             ("explain analyze insert into spans values (1)", "INSERT"),
-            ("begin", "START"),
+            ("begin", "BEGIN"),
             ("prepare p as select 1", "PREPARE"),
             ("select 1; drop table spans", "DROP"),
         ] {

@@ -115,7 +115,9 @@ impl FileSource for Tolerant {
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
         Ok(match self.inner.try_pushdown_sort(order, properties)? {
             SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.around(inner) },
-            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact { inner: self.around(inner) },
+            SortOrderPushdownResult::Inexact { inner } => {
+                SortOrderPushdownResult::Inexact { inner: self.around(inner) }
+            }
             SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
         })
     }
@@ -180,9 +182,10 @@ impl MorselPlanner for TolerantPlanner {
                 return Ok(Some(MorselPlan::new().with_pending_planner(examined)));
             }
         };
-        let morsels = plan.take_morsels().into_iter().map(|inner| {
-            Box::new(TolerantMorsel { inner, doctor: doctor.clone() }) as Box<dyn Morsel>
-        });
+        let morsels = plan
+            .take_morsels()
+            .into_iter()
+            .map(|inner| Box::new(TolerantMorsel { inner, doctor: doctor.clone() }) as Box<dyn Morsel>);
         let planners = plan.take_ready_planners().into_iter().map(|inner| TolerantPlanner::around(inner, &doctor));
         let mut tolerant = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners.collect());
         if let Some(pending) = plan.take_pending_planner() {
@@ -279,4 +282,3 @@ fn note_damage(file: &DataFile, notes: &Notes) -> bool {
         }
     }
 }
-

@@ -195,7 +195,9 @@ fn scans_one(plan: &LogicalPlan, implied: &Expr) -> bool {
     };
     let wanted = literal(implied);
     let here = match plan {
-        LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).into_iter().any(|expr| literal(expr) == wanted),
+        LogicalPlan::Filter(filter) => {
+            split_conjunction(&filter.predicate).into_iter().any(|expr| literal(expr) == wanted)
+        }
         LogicalPlan::TableScan(scan) => scan.filters.iter().any(|expr| literal(expr) == wanted),
         _ => false,
     };

@@ -216,3 +216,31 @@ fn health_and_flush_answer_in_json() {
     assert_eq!((flushed.status, &flushed.json()["spans"]), (200, &json!(1)));
     assert_eq!(server.get("/api/v2/trace/1").status, 200);
 }
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_rest_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.post("/api/v2/spans", &one("1", "1", "lost"));
+    assert_eq!(server.post("/admin/flush", b"").status, 200);
+    // The one data file so far: its pages are overwritten, its footer is left.
+    let day = std::fs::read_dir(dir.path().join("tables/spans")).unwrap().map(|entry| entry.unwrap().path());
+    let day = day.into_iter().find(|path| path.to_string_lossy().contains("day=")).unwrap();
+    let file = std::fs::read_dir(day).unwrap().map(|entry| entry.unwrap().path());
+    let file = file.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let pages = bytes.len() / 4;
+    bytes[4..pages].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+
+    server.post("/api/v2/spans", &one("1", "2", "kept"));
+    let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+    let answer = server.get("/api/v2/trace/1");
+    assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (200, 1), "{}", answer.text());
+    assert!(answer.header("spanlake-incomplete").unwrap().contains(&name), "{answer:?}");
+    let ats = server.get("/v1/0/ats/spans?traceId=1");
+    assert!(ats.header("spanlake-incomplete").unwrap().contains(&name), "{ats:?}");
+    // What is whole is answered without a word.
+    server.post("/api/v2/spans", &one("2", "1", "whole"));
+    assert_eq!(server.get("/api/v2/trace/2").header("spanlake-incomplete"), None);
+}

@@ -3,6 +3,8 @@
 //! The server listens on any free port; its banner says when it is ready and where. Its working directory is an empty
 //! folder and its environment is cleared of settings, so that only what a test says counts.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -95,10 +97,18 @@ impl Server {
         self.child.wait().expect("an end");
     }
 
+    /// As [`Server::kill`], from wherever it is being talked to, without waiting for its end.
+    pub fn kill_now(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.id())).status();
-        assert!(status.expect("a shell").success());
+        self.signal(Signal::SIGTERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id() as i32), signal).expect("the process is there");
     }
 
     /// Waits for its end.
