@@ -179,9 +179,9 @@ impl Asked {
     }
 }
 
-/// `1GiB`, `512MiB`, `100MB`; what is below 16 MiB would not hold two batches of rows.
+/// `1GiB`, `512MiB`, `100MB`; what is below 32 MiB would not hold two batches of rows.
 fn memory(text: &str) -> std::result::Result<usize, String> {
-    let expected = || "expected a size from 16MiB up, such as 512MiB or 2GiB".to_owned();
+    let expected = || "expected a size from 32MiB up, such as 512MiB or 2GiB".to_owned();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
@@ -195,7 +195,7 @@ fn memory(text: &str) -> std::result::Result<usize, String> {
         _ => return Err(expected()),
     };
     let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
-    bytes.filter(|bytes| *bytes >= 16 << 20).ok_or_else(expected)
+    bytes.filter(|bytes| *bytes >= 32 << 20).ok_or_else(expected)
 }
 
 #[cfg(test)]
@@ -206,7 +206,7 @@ mod tests {
     fn memory_is_a_size_of_at_least_a_few_batches() {
         assert_eq!(memory("1GiB"), Ok(1 << 30));
         assert_eq!(memory("100 MB"), Ok(100_000_000));
-        assert_eq!(memory("16777216"), Ok(16 << 20));
+        assert_eq!(memory("33554432"), Ok(32 << 20));
         for text in ["", "1", "1MiB", "GiB", "-1GiB", "1TiBB", "99999999999999999999GiB"] {
             assert!(memory(text).is_err(), "{text:?}");
         }

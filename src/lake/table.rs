@@ -31,6 +31,10 @@ pub const LOG_FOLDER: &str = "_delta_log";
 /// The property that keeps [`schema::VERSION`].
 const SCHEMA_VERSION: &str = "spanlake.schema.version";
 
+/// How long checkpoints name files that were superseded. They are deleted long before; but a week of them, which is
+/// what readers of Delta tables take for granted where nothing is said, would be most of a checkpoint.
+const TOMBSTONE_RETENTION: &str = "interval 1 hours";
+
 /// How often another writer may come between before a commit is given up. There is one writer; a reader's tool may
 /// still commit (an operator who sets a property).
 const COMMIT_RETRIES: usize = 100;
@@ -143,6 +147,7 @@ impl Table {
             .with_columns(columns.fields().cloned())
             .with_partition_columns([schema::DAY])
             .with_configuration_property(TableProperty::CheckpointInterval, Some("100"))
+            .with_configuration_property(TableProperty::DeletedFileRetentionDuration, Some(TOMBSTONE_RETENTION))
             .with_configuration([(SCHEMA_VERSION.to_owned(), Some(schema::VERSION.to_string()))])
             .with_raise_if_key_not_exists(false)
             .with_save_mode(SaveMode::ErrorIfExists)
@@ -335,11 +340,23 @@ impl Table {
     /// Moves an unreadable log entry out of the table, to `quarantine`, so that the table opens at the version before.
     pub fn set_aside(fs: &dyn Fs, root: &Path, name: &str, quarantine: &Path) -> Result<PathBuf, TableError> {
         let io_error = |source| TableError::Io { root: root.to_owned(), source };
+        let entry = root.join(LOG_FOLDER).join(name);
         fs.create_dir_all(quarantine).map_err(io_error)?;
-        let to = quarantine.join(name);
-        fs.rename(&root.join(LOG_FOLDER).join(name), &to).map_err(io_error)?;
-        // That it is gone from the log need not be durable: if it comes back, it is moved again.
+        let mut to = quarantine.join(name);
+        let mut turn = 0;
+        while let Err(error) = fs.hard_link(&entry, &to) {
+            let same = || matches!((fs::read(fs, &entry), fs::read(fs, &to)), (Ok(a), Ok(b)) if a == b);
+            match error.kind() {
+                // A crash came between the two names.
+                io::ErrorKind::AlreadyExists if same() => break,
+                io::ErrorKind::AlreadyExists => turn += 1,
+                _ => return Err(io_error(error)),
+            }
+            to = quarantine.join(format!("{name}.{turn}"));
+        }
         fs.sync_dir(quarantine).map_err(io_error)?;
+        // This need not be durable: if the entry comes back, it is moved again.
+        fs.remove_file(&entry).map_err(io_error)?;
         Ok(to)
     }
 }

@@ -16,6 +16,7 @@
 //!   read but those of the data folder.
 
 mod duplicates;
+mod memory;
 mod provider;
 mod rows;
 mod source;
@@ -36,7 +37,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -47,6 +47,9 @@ use source::Source;
 use statement::explain;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The least memory for which another thread is worth it.
+const MEMORY_OF_A_THREAD: usize = 64 << 20;
 
 /// How statements are run.
 #[derive(Clone, Debug)]
@@ -84,7 +87,7 @@ impl Engine {
     /// An engine over the data folder, which is looked at by each statement.
     pub fn new(fs: Arc<dyn Fs>, folder: &Path, options: SqlOptions) -> Result<Engine> {
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory)))
+            .with_memory_pool(Arc::new(memory::BoundedMemory::new(options.memory)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
             .build()
             .map_err(|e| explain(&e))?;
@@ -112,13 +115,14 @@ impl Engine {
 
     async fn context(&self, source: Source) -> datafusion::error::Result<SessionContext> {
         let config = SessionConfig::new();
-        // What each sort keeps back to merge what it spilled: most of a small bound, if left as it is.
-        let reservation = config.options().execution.sort_spill_reservation_bytes;
-        let reservation = reservation.min(self.options.memory / 8 / config.target_partitions().max(1));
-        // A sort holds a few batches at least, and rows can be wide.
-        let batch_rows = (self.options.memory >> 14).clamp(1_024, 8_192);
+        let memory = self.options.memory;
+        // Each thread sorts and merges for itself: with little memory fewer of them get further. What a sort keeps back
+        // to merge what it spilled, and the batches it holds at least, are cut down too.
+        let threads = config.target_partitions().min(memory / MEMORY_OF_A_THREAD).max(1);
+        let reservation = config.options().execution.sort_spill_reservation_bytes.min(memory / 8 / threads);
         let config = config
-            .with_batch_size(batch_rows)
+            .with_target_partitions(threads)
+            .with_batch_size((memory >> 14).clamp(1_024, 8_192))
             .with_sort_spill_reservation_bytes(reservation)
             .with_information_schema(true)
             .with_default_catalog_and_schema("spanlake", "public")

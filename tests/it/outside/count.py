@@ -16,7 +16,8 @@ if engine == "polars":
     frame = polars.scan_delta(table)
     spans = frame.select(polars.len()).collect().item()
     trace = frame.filter(polars.col("trace_id") == trace_id).collect()
-    tags = trace["tags"].list.len().sum()
+    # A map arrives as a dictionary or as a list of its entries, by version.
+    tags = sum(len(entries) for entries in trace["tags"].to_list() if entries is not None)
     print("polars", f"{polars.__version__}+deltalake-{deltalake.__version__}", spans, trace.height, tags)
 elif engine == "duckdb":
     import duckdb

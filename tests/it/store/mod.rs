@@ -1,9 +1,13 @@
 //! The store and the lake together, over a disk that forgets, fails and fills up: what was acknowledged is there, each
 //! span once, and nothing grows without bound.
 
+mod bounds;
+mod damage;
+mod days;
 mod faults;
 mod full_disk;
 mod power_cut;
+mod snapshots;
 mod tap;
 mod unreadable;
 
@@ -27,7 +31,7 @@ const MICROS_A_DAY: i64 = 86_400_000_000;
 /// Noon of the day.
 const NOW: i64 = DAY as i64 * MICROS_A_DAY + MICROS_A_DAY / 2;
 /// So many traces the numbered spans belong to.
-const TRACES: u64 = 5;
+const TRACES: u64 = 2;
 
 /// A store that does nothing by itself, and maintains and compacts often.
 fn config() -> StoreConfig {
