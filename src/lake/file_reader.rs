@@ -2,8 +2,10 @@
 //!
 //! A file's footer, its page index and the bloom filters of `trace_low` are loaded at the first use and stay in
 //! memory. A lookup asks the filter of each row group, then the page index, then reads the pages of `trace_low` that
-//! may hold the trace, and only then, of each column, the pages with its rows.
+//! may hold the trace, and only then, of each column, the pages with its rows. All that is read is checked against the
+//! file's checksums ([`super::checksums`]) before it is decoded.
 
+use super::checksums::{BLOCK, Checksums};
 use crate::fs::{File, Fs, OpenMode};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -107,7 +109,8 @@ impl DataFile {
         if len != self.info.size {
             return Err(damaged(len, format!("the table's log says {} bytes, the file has {len}", self.info.size)));
         }
-        let source = Source { file: file.into(), len, last: Arc::default() };
+        let checksums = Checksums::read(file.as_ref(), len).map_err(|e| damaged(e.offset, e.what))?;
+        let source = Source { file: file.into(), len, checksums: checksums.map(Arc::new), last: Arc::default() };
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata =
             guard(|| ArrowReaderMetadata::load(&source, options)).map_err(|e| damaged(source.last(), e.to_string()))?;
@@ -252,10 +255,11 @@ impl Loaded {
         mask: ProjectionMask,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), self.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .with_batch_size(batch_rows);
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), self.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .with_batch_size(batch_rows);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
@@ -308,7 +312,8 @@ pub struct Scan<'f> {
 impl Scan<'_> {
     /// The next batch, `None` after the last.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, Damaged> {
-        guard(|| self.reader.next().transpose().map_err(ParquetError::from)).map_err(|e| self.file.damaged(self.loaded, e))
+        guard(|| self.reader.next().transpose().map_err(ParquetError::from))
+            .map_err(|e| self.file.damaged(self.loaded, e))
     }
 }
 
@@ -323,6 +328,8 @@ fn guard<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Parquet
 struct Source {
     file: Arc<dyn File>,
     len: u64,
+    /// `None` in a file of other making.
+    checksums: Option<Arc<Checksums>>,
     /// Where the last read began, for error messages.
     last: Arc<AtomicU64>,
 }
@@ -330,6 +337,23 @@ struct Source {
 impl Source {
     fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of a range that lies in the file.
+    fn read(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.last.store(start, Ordering::Relaxed);
+        let end = start + length as u64;
+        let (from, to) = self.checksums.as_ref().map_or((start, end), |checksums| checksums.around(start, end));
+        let mut bytes = vec![0; usize::try_from(to - from)?];
+        self.file.read_exact_at(&mut bytes, from)?;
+        if let Some(checksums) = &self.checksums {
+            checksums.check(from, &bytes).map_err(|mismatch| {
+                self.last.store(mismatch.offset, Ordering::Relaxed);
+                ParquetError::General(mismatch.what)
+            })?;
+        }
+        let skip = usize::try_from(start - from)?;
+        Ok(Bytes::from(bytes).slice(skip..skip + length))
     }
 }
 
@@ -340,35 +364,40 @@ impl Length for Source {
 }
 
 impl ChunkReader for Source {
-    type T = io::BufReader<Sequential>;
+    type T = Sequential;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        self.last.store(start, Ordering::Relaxed);
-        Ok(io::BufReader::new(Sequential { file: self.file.clone(), at: start }))
+        Ok(Sequential { source: self.clone(), at: start, block: Bytes::new() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        self.last.store(start, Ordering::Relaxed);
         if start.checked_add(length as u64).is_none_or(|end| end > self.len) {
+            self.last.store(start, Ordering::Relaxed);
             return Err(ParquetError::EOF(format!("{length} bytes at {start} reach beyond the end")));
         }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
+        self.read(start, length)
     }
 }
 
 /// Reads on from a place of a file.
 #[derive(Debug)]
 struct Sequential {
-    file: Arc<dyn File>,
+    source: Source,
     at: u64,
+    /// What was read and not given out yet.
+    block: Bytes,
 }
 
 impl Read for Sequential {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buf, self.at)?;
-        self.at += read as u64;
-        Ok(read)
+        if self.block.is_empty() {
+            let end = (self.at / BLOCK + 1).saturating_mul(BLOCK).min(self.source.len);
+            let length = usize::try_from(end.saturating_sub(self.at)).map_err(io::Error::other)?;
+            self.block = self.source.read(self.at, length).map_err(io::Error::other)?;
+        }
+        let given = self.block.split_to(self.block.len().min(buf.len()));
+        buf[..given.len()].copy_from_slice(&given);
+        self.at += given.len() as u64;
+        Ok(given.len())
     }
 }

@@ -4,6 +4,7 @@
 //! whole. Until a commit refers to it, it is nothing: a writer that is dropped before its end removes it, and what a
 //! crash leaves is removed at a later start.
 
+use super::checksums::{self, Blocks};
 use super::file_reader::{FileInfo, FileStats};
 use super::objects::TEMPORARY_PREFIX;
 use super::schema::{self, FILE_SCHEMA};
@@ -13,6 +14,7 @@ use arrow::compute;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,7 +108,13 @@ impl FileWriter {
         }
         let file = fs.open(&temporary, OpenMode::CreateNew).map_err(io_error)?;
         let place = Place { fs, root: root.to_owned(), path, temporary: temporary.clone(), complete: false };
-        let output = Output { file, buffer: Vec::with_capacity(BUFFER_BYTES), written: 0 };
+        let output = Output {
+            file,
+            buffer: Vec::with_capacity(BUFFER_BYTES),
+            written: 0,
+            blocks: Blocks::default(),
+            tail: None,
+        };
         let properties = schema::writer_properties(compression);
         let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
             .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
@@ -117,9 +125,7 @@ impl FileWriter {
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
         self.rows += batch.num_rows() as u64;
         self.stats.add(batch);
-        self.writer
-            .write(batch)
-            .map_err(|source| WriteError::Parquet { path: self.place.temporary.clone(), source })
+        self.writer.write(batch).map_err(|source| WriteError::Parquet { path: self.place.temporary.clone(), source })
     }
 
     /// How many rows the file has so far.
@@ -135,11 +141,11 @@ impl FileWriter {
     /// Completes the file and makes it durable under its name.
     pub fn finish(mut self) -> Result<FileInfo, WriteError> {
         let path = self.place.temporary.clone();
-        self.writer.finish().map_err(|source| WriteError::Parquet { path: path.clone(), source })?;
+        self.write_tail().map_err(|source| WriteError::Parquet { path: path.clone(), source })?;
         let output = self.writer.inner_mut();
         let place = &self.place;
         let publish = || -> io::Result<u64> {
-            output.flush()?;
+            output.put_tail()?;
             output.file.sync_all()?;
             let target = place.root.join(&place.path);
             place.fs.rename(&place.temporary, &target)?;
@@ -149,6 +155,18 @@ impl FileWriter {
         let size = { publish }().map_err(|source| WriteError::Io { path, source })?;
         self.place.complete = true;
         Ok(FileInfo { path: self.place.path.clone(), size, rows: self.rows, day: self.day, stats: self.stats })
+    }
+
+    /// Writes what follows the rows, into memory: it has a checksum of itself in it.
+    fn write_tail(&mut self) -> Result<(), ParquetError> {
+        self.writer.flush()?;
+        // Through the writer's own buffer, so that all of the rows has been counted.
+        self.writer.sync()?;
+        let output = self.writer.inner_mut();
+        let sums = output.blocks.text();
+        output.tail = Some(Vec::new());
+        self.writer.append_key_value_metadata(KeyValue::new(checksums::KEY.to_owned(), sums));
+        self.writer.finish().map(|_| ())
     }
 }
 
@@ -166,7 +184,8 @@ impl FileStats {
         if let Some(column) = long("duration") {
             merge(&mut self.duration, compute::min(column), compute::max(column));
         }
-        let timestamp = batch.column_by_name("timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        let timestamp =
+            batch.column_by_name("timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
         if let Some(column) = timestamp {
             merge(&mut self.timestamp, compute::min(column), compute::max(column));
         }
@@ -199,10 +218,28 @@ struct Output {
     file: Box<dyn File>,
     buffer: Vec<u8>,
     written: u64,
+    blocks: Blocks,
+    /// What follows the rows, once they are all written.
+    tail: Option<Vec<u8>>,
+}
+
+impl Output {
+    fn put_tail(&mut self) -> io::Result<()> {
+        let mut tail = self.tail.take().unwrap_or_default();
+        checksums::seal(&mut tail);
+        self.file.write_all_at(&tail, self.written)?;
+        self.written += tail.len() as u64;
+        Ok(())
+    }
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(tail) = &mut self.tail {
+            tail.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        self.blocks.add(bytes);
         if self.buffer.len() + bytes.len() > BUFFER_BYTES {
             self.flush()?;
         }

@@ -14,12 +14,14 @@
 //! Invariants:
 //! * nothing is visible before it is durable: a data file, a log entry, a checkpoint is written under a temporary name,
 //!   synced, linked, and its directory synced, before anything refers to it ([`objects`], [`file_writer`]);
+//! * what is read of a file was checked against its checksums ([`checksums`]): damaged bytes are an error, not other spans;
 //! * the rows of a file are sorted by project, `trace_low`, trace id, timestamp, span id, and no two are equal;
 //! * a commit of spans carries the last sequence of the write-ahead log that it holds; there is one writer at a time;
 //! * a file is never changed, and is removed only when no reader of this process holds it and other engines had time.
 //!
 //! The table is plain (no deletion vectors, no column mapping): whatever reads Delta tables reads it.
 
+pub mod checksums;
 pub mod file_reader;
 pub mod file_writer;
 pub mod merge;

@@ -79,7 +79,13 @@ impl Inner {
         self.fs.sync_dir(dir).map_err(|e| failed(location, e))
     }
 
-    fn put_by(&self, temporary: &std::path::Path, target: &std::path::Path, parts: &[Bytes], replace: bool) -> io::Result<()> {
+    fn put_by(
+        &self,
+        temporary: &std::path::Path,
+        target: &std::path::Path,
+        parts: &[Bytes],
+        replace: bool,
+    ) -> io::Result<()> {
         match self.fs.remove_file(temporary) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -107,15 +113,16 @@ impl Inner {
         options.check_preconditions(&meta)?;
         let range = match &options.range {
             None => 0..meta.size,
-            Some(range) => range
-                .as_range(meta.size)
-                .map_err(|e| Error::Generic { store: "folder", source: Box::new(e) })?,
+            Some(range) => {
+                range.as_range(meta.size).map_err(|e| Error::Generic { store: "folder", source: Box::new(e) })?
+            }
         };
         if options.head {
             return Ok((meta, range, Bytes::new()));
         }
         let file = self.fs.open(&self.path_of(location), OpenMode::Read).map_err(|e| failed(location, e))?;
-        let len = usize::try_from(range.end - range.start).map_err(|_| failed(location, io::ErrorKind::FileTooLarge.into()))?;
+        let len = usize::try_from(range.end - range.start)
+            .map_err(|_| failed(location, io::ErrorKind::FileTooLarge.into()))?;
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, range.start).map_err(|e| failed(location, e))?;
         Ok((meta, range, bytes.into()))
@@ -182,7 +189,10 @@ fn failed(location: &Path, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound { path, source: Box::new(error) },
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: Box::new(error) },
-        _ => Error::Generic { store: "folder", source: Box::new(io::Error::new(error.kind(), format!("{path}: {error}"))) },
+        _ => Error::Generic {
+            store: "folder",
+            source: Box::new(io::Error::new(error.kind(), format!("{path}: {error}"))),
+        },
     }
 }
 
@@ -199,7 +209,10 @@ impl ObjectStore for FolderStore {
             PutMode::Overwrite => true,
             PutMode::Create => false,
             PutMode::Update(_) => {
-                return Err(Error::NotImplemented { operation: "conditional update".into(), implementer: "folder".into() });
+                return Err(Error::NotImplemented {
+                    operation: "conditional update".into(),
+                    implementer: "folder".into(),
+                });
             }
         };
         let location = location.clone();

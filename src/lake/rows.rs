@@ -3,8 +3,8 @@
 use super::schema::{self, FILE_SCHEMA, TAG_COLUMNS};
 use crate::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId, hex};
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int32Array, Int32Builder, Int64Array, Int64Builder,
-    ListArray, MapArray, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
+    Array, ArrayBuilder, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int32Array, Int32Builder, Int64Array,
+    Int64Builder, ListArray, MapArray, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
     TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -303,9 +303,8 @@ impl<'a> Rows<'a> {
         let int = |name: &'static str| {
             batch.column_by_name(name).map(|c| c.as_primitive_opt::<Int32Type>().ok_or(wrong(name))).transpose()
         };
-        let boolean = |name: &'static str| {
-            batch.column_by_name(name).map(|c| c.as_boolean_opt().ok_or(wrong(name))).transpose()
-        };
+        let boolean =
+            |name: &'static str| batch.column_by_name(name).map(|c| c.as_boolean_opt().ok_or(wrong(name))).transpose();
         let timestamp = batch
             .column_by_name("timestamp")
             .map(|c| c.as_primitive_opt::<TimestampMicrosecondType>().ok_or(wrong("timestamp")))
@@ -440,7 +439,7 @@ fn id(column: &'static str, text: &str) -> Result<u64, RowError> {
     hex::decode_u64(text.as_bytes()).ok_or(RowError { column, what: "is not 16 hex digits" })
 }
 
-fn value<'a>(column: Option<&'a StringArray>, row: usize) -> Option<&'a str> {
+fn value(column: Option<&StringArray>, row: usize) -> Option<&str> {
     column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
 }
 

@@ -373,7 +373,8 @@ fn table_columns(root: &Path) -> Result<StructType, TableError> {
 fn builder(store: &FolderStore, root: &Path) -> Result<DeltaTableBuilder, TableError> {
     // The store begins at the table's folder, so the address is that of its root; the scheme only says that no other
     // store is to be looked for.
-    let address = url::Url::parse("memory:///").map_err(|e| delta_error(root, DeltaTableError::generic(e.to_string())))?;
+    let address =
+        url::Url::parse("memory:///").map_err(|e| delta_error(root, DeltaTableError::generic(e.to_string())))?;
     let builder = DeltaTableBuilder::from_url(address.clone()).map_err(|e| delta_error(root, e))?;
     Ok(builder.with_storage_backend(Arc::new(store.clone()), address))
 }
@@ -393,7 +394,8 @@ fn newest_entry(fs: &dyn Fs, root: &Path) -> Result<Option<u64>, TableError> {
 /// reorders writes.
 fn check_entry(fs: &dyn Fs, root: &Path, version: u64) -> Result<(), TableError> {
     let name = format!("{version:020}.json");
-    let unreadable = |what: String| TableError::UnreadableEntry { root: root.to_owned(), name: name.clone(), version, what };
+    let unreadable =
+        |what: String| TableError::UnreadableEntry { root: root.to_owned(), name: name.clone(), version, what };
     let bytes = match fs::read(fs, &root.join(LOG_FOLDER).join(&name)) {
         Ok(bytes) => bytes,
         // A clean-up took it in between: a checkpoint covers it.

@@ -22,7 +22,7 @@ use crate::lake::{DataFile, FileInfo};
 use arrow::array::{AsArray, RecordBatch};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// The name under which compactions commit. Two compactions of the same files would both be accepted and double their
 /// rows, but for this: the second finds the first's sequence.
@@ -156,19 +156,16 @@ impl Core {
             since,
             readers: Arc::downgrade(file),
         });
-        self.removed.lock().unwrap_or_else(PoisonError::into_inner).extend(superseded);
+        self.removed.lock().await.extend(superseded);
         self.maintain().await;
         Ok(())
     }
 }
 
 /// The files of the first tier that has too many.
-fn choose(
-    files: &[Arc<DataFile>],
-    too_many: usize,
-    unreadable: &HashSet<PathBuf>,
-) -> Option<Vec<Arc<DataFile>>> {
-    let mut tiers: BTreeMap<(i32, Option<&str>, u32), Vec<&Arc<DataFile>>> = BTreeMap::new();
+fn choose(files: &[Arc<DataFile>], too_many: usize, unreadable: &HashSet<PathBuf>) -> Option<Vec<Arc<DataFile>>> {
+    // By day, project (none where several are mixed) and number.
+    let mut tiers: BTreeMap<(i32, Option<&str>, u32), Vec<_>> = BTreeMap::new();
     let mergeable = |file: &&Arc<DataFile>| file.info().rows < MAX_ROWS && !unreadable.contains(file.path());
     for file in files.iter().filter(mergeable) {
         let info = file.info();

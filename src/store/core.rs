@@ -37,7 +37,8 @@ pub(super) struct Core {
     stopping: watch::Sender<bool>,
     names: AtomicU64,
     notes: Mutex<Notes>,
-    pub removed: Mutex<Vec<Removed>>,
+    /// Files to be deleted; held while some are.
+    pub removed: tokio::sync::Mutex<Vec<Removed>>,
 }
 
 /// What snapshots are taken of.
@@ -100,7 +101,7 @@ impl Core {
             stopping: watch::Sender::new(false),
             names: AtomicU64::new(0),
             notes: Mutex::default(),
-            removed: Mutex::default(),
+            removed: tokio::sync::Mutex::default(),
         }
     }
 

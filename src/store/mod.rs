@@ -13,7 +13,7 @@
 //!   its sequence. What the table's sequence does not cover is replayed at start, so each span is stored exactly once.
 //! * A flush publishes its files and drops its memory table in one step, a compaction its outputs and inputs: a
 //!   snapshot sees each span once.
-//! * Memory is bounded: above twice the flush size appends are refused ([`crate::error::ErrorKind::Busy`]) until a
+//! * Memory is bounded: above one and a half times the flush size appends are refused ([`crate::error::ErrorKind::Busy`]) until a
 //!   flush is through. A flush that fails keeps its memory table and is tried again.
 //!
 //! The data folder:
@@ -51,7 +51,7 @@ use tokio::task::JoinHandle;
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
     pub data_dir: PathBuf,
-    /// Bytes in memory at which a flush begins; at twice as many, appends are refused.
+    /// Bytes in memory at which a flush begins; see [`StoreConfig::memory_limit`] for when appends are refused.
     pub flush_bytes: usize,
     /// The longest that spans stay in memory.
     pub flush_interval: Duration,
@@ -90,6 +90,12 @@ impl StoreConfig {
             node_id: None,
             background: true,
         }
+    }
+
+    /// The most bytes of spans in memory, above which appends are refused: those being flushed, and half as many that
+    /// come in meanwhile.
+    pub fn memory_limit(&self) -> usize {
+        self.flush_bytes.saturating_add(self.flush_bytes / 2)
     }
 
     /// The folder of the log.
@@ -194,7 +200,7 @@ impl Store {
 
     /// Whether a request of about `bytes` can be taken now.
     pub fn admit(&self, bytes: usize) -> Result<()> {
-        let limit = self.core.config.flush_bytes.saturating_mul(2);
+        let limit = self.core.config.memory_limit();
         let used = self.core.memory() + self.wal.queued_bytes();
         // A request larger than all of the memory is taken when there is nothing else, rather than never.
         if used > 0 && used.saturating_add(bytes) > limit {

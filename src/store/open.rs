@@ -34,7 +34,7 @@ impl Store {
         let files = table.files().await.map_err(table_error)?;
         let core = Arc::new(Core::new(config.clone(), fs.clone(), clock.clone(), writer, table, files, floor));
         damage.into_iter().for_each(|what| core.note_damage(what));
-        note_unreferenced(&core);
+        core.removed.lock().await.extend(unreferenced(&core));
 
         let wal = open_log(&core, node_id, floor).await?;
         let store = Arc::new(Store { core: core.clone(), wal: wal.clone(), tasks: Mutex::default() });
@@ -166,7 +166,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
             match runtime.block_on(core.flush_memory()) {
                 // A full disk is no reason not to start: up to the bound of memory, what is there can be read.
                 Err(error) if error.kind() == ErrorKind::Busy && core.memory() < 2 * flush_at => flush_at *= 2,
-                flushed => drop(flushed?),
+                flushed => flushed.map(|_| ())?,
             }
             Ok(())
         };
@@ -199,7 +199,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
 
 /// Finds what a crash left below the table's folder: temporary files are deleted, files that the table does not know
 /// are kept for their retention, since another process may still read them at an older version.
-fn note_unreferenced(core: &Core) {
+fn unreferenced(core: &Core) -> Vec<Removed> {
     let live: HashSet<_> = core.snapshot().files.iter().map(|file| file.path().to_owned()).collect();
     let now = core.clock.now_micros();
     let list = |dir: &Path| core.fs.read_dir(dir).unwrap_or_default();
@@ -215,9 +215,7 @@ fn note_unreferenced(core: &Core) {
             }
         }
     }
-    if let Ok(mut removed) = core.removed.lock() {
-        removed.extend(unreferenced);
-    }
+    unreferenced
 }
 
 async fn flush_in_time(core: Arc<Core>, wal: Arc<Wal>) {

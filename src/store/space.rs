@@ -5,7 +5,7 @@ use crate::fs::{Fs, OpenMode};
 use crate::lake::DataFile;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 /// A file that is no longer part of the table, until it is deleted.
@@ -36,22 +36,19 @@ impl Core {
     /// Deletes superseded files that nobody reads and that have been kept for `retention`. Returns how many. One that
     /// cannot be deleted is tried again the next time.
     pub async fn purge(&self, retention: Duration) -> usize {
-        let due = {
-            let now = self.clock.now_micros();
-            let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-            let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
-            let is_due = |file: &mut Removed| {
-                now.saturating_sub(file.since) >= retention && file.readers.strong_count() == 0
-            };
-            removed.extract_if(.., is_due).collect::<Vec<_>>()
-        };
+        let now = self.clock.now_micros();
+        let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+        let is_due =
+            |file: &mut Removed| now.saturating_sub(file.since) >= retention && file.readers.strong_count() == 0;
+        let mut removed = self.removed.lock().await;
+        let due: Vec<Removed> = removed.extract_if(.., is_due).collect();
         if due.is_empty() {
             return 0;
         }
         let fs = self.fs.clone();
         let (gone, left): (Vec<_>, Vec<_>) =
             blocking(move || due.into_iter().partition(|file| is_gone(fs.as_ref(), &file.path))).await;
-        self.removed.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+        removed.extend(left);
         gone.len()
     }
 

@@ -6,7 +6,7 @@
 //! statement -> parsed, only reading ones pass (statement)
 //!   -> the table at one version and the log above it (source)
 //!   -> views over the stored spans (views, tags) -> planned; files pruned, copies found (provider, duplicates)
-//!   -> executed in bounded memory, damage passed over (tolerant)
+//!   -> executed in bounded memory (memory), damage passed over (tolerant)
 //! ```
 //!
 //! Invariants:

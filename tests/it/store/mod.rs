@@ -7,6 +7,7 @@ mod days;
 mod faults;
 mod full_disk;
 mod power_cut;
+mod real_disk;
 mod snapshots;
 mod tap;
 mod unreadable;

@@ -5,7 +5,7 @@ use super::tap::{Call, Tap, Watch};
 use super::*;
 use crate::support::sim_fs::{Cut, Op, OpKind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// What a workload has sent, and was told.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +118,9 @@ async fn workload(fs: Tap, told: &Mutex<Told>) -> Result<()> {
             next += 1;
         }
         match round {
-            0 => drop(store.flush().await?),
+            0 => {
+                store.flush().await?;
+            }
             1 => {
                 store.flush().await?;
                 let report = store.compact().await?;
@@ -190,23 +192,21 @@ async fn survives(image: &Image, cut: Cut, sites: &Sites) -> std::result::Result
     goes_on(&disk.crash(Cut::Forget), &sent, &seen).await.map_err(|e| format!("flushed, then again: {e}"))
 }
 
-async fn goes_on(
-    disk: &SimFs,
-    sent: &BTreeSet<u64>,
-    acknowledged: &BTreeSet<u64>,
-) -> std::result::Result<(), String> {
+async fn goes_on(disk: &SimFs, sent: &BTreeSet<u64>, acknowledged: &BTreeSet<u64>) -> std::result::Result<(), String> {
     check(&*reopen(disk).await?, sent, acknowledged)
 }
 
 /// Tries crashes at each image, on all processors; gives out one that was not survived.
 fn first_failure(images: &[Image], cuts: &(dyn Fn(usize) -> Vec<Cut> + Sync), sites: &Sites) -> Option<String> {
+    const STRIDE: usize = 8;
     let failure = Mutex::new(None);
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    // Up and down the whole life several times: where a sync is missing, the failure is not far then.
+    let order: Vec<usize> = (0..STRIDE).flat_map(|start| (start..images.len()).step_by(STRIDE)).collect();
+    let next = AtomicUsize::new(0);
     let work = || {
         run(async {
-            loop {
-                let number = next.fetch_add(1, Ordering::SeqCst);
-                if number >= images.len() || failure.lock().expect("a lock").is_some() {
+            while let Some(number) = order.get(next.fetch_add(1, Ordering::SeqCst)).copied() {
+                if failure.lock().expect("a lock").is_some() {
                     return;
                 }
                 for cut in cuts(number) {
