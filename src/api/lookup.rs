@@ -21,13 +21,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// Answers up to this length are sent whole; also about the length of a part of a larger one.
+/// Answers up to this length are sent whole. The parts of a larger one are as long, or as what one chunk of spans makes
+/// (a few megabytes).
 const WHOLE: usize = 256 << 10;
-/// Lookups that run at a time; more wait. Each may hold a chunk of rows.
-const AT_ONCE: usize = 64;
+/// Lookups that run at a time; more wait. Each may hold a chunk of spans for each file that has some.
+const AT_ONCE: usize = 24;
 /// Large answers under way at a time; one more is refused. They go at their readers' pace, and must leave lookups to
 /// others.
-const STREAMS: usize = 16;
+const STREAMS: usize = 8;
 /// Parts that wait for a reader.
 const PARTS: usize = 2;
 

@@ -32,6 +32,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Err(e) => return asked_wrongly(e),
     };
     start_log(&config.log);
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failed(format_args!("cannot start the threads: {e}")),
@@ -64,6 +65,16 @@ fn own_level(filter: &str) -> String {
     match filter.trim().to_ascii_lowercase().as_str() {
         level @ ("info" | "debug" | "trace") => format!("warn,spanlake={level}"),
         _ => filter.to_owned(),
+    }
+}
+
+/// Lets the process hold as many open files as it may: each connection is one, and each live file of the table.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

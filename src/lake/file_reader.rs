@@ -20,9 +20,13 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// Bytes of rows that a lookup reads at a time: an agent may send a megabyte in each tag.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// What the table's log says of a data file.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,11 +133,12 @@ impl DataFile {
         Ok(Loaded { source, metadata, trace_low, filters })
     }
 
-    /// The rows whose `trace_low` is `low`, whatever their project, in order, in batches of at most `batch_rows`.
+    /// The rows whose `trace_low` is `low`, whatever their project, in order, in batches of at most `batch_rows` rows
+    /// and about a megabyte.
     pub fn trace(self: &Arc<Self>, low: u64, batch_rows: usize) -> Result<TraceRows, Damaged> {
         let mut parts = Vec::new();
         if self.info.stats.trace_low.is_some_and(|(least, greatest)| !(least..=greatest).contains(&(low as i64))) {
-            return Ok(TraceRows { file: self.clone(), parts, reader: None, batch_rows });
+            return Ok(TraceRows { file: self.clone(), parts, reader: None });
         }
         let loaded = self.load()?;
         for group in 0..loaded.filters.len() {
@@ -141,18 +146,21 @@ impl DataFile {
             if absent {
                 continue;
             }
-            if let Some(selection) = self.select(loaded, group, low as i64).map_err(|e| self.damaged(loaded, e))? {
-                parts.push((group, selection));
+            if let Some(found) = self.select(loaded, group, low as i64).map_err(|e| self.damaged(loaded, e))? {
+                let row_bytes = loaded.row_bytes(group, &found).max(1);
+                let rows = loaded.rows(group);
+                let selection = RowSelection::from_consecutive_ranges(found.into_iter(), rows);
+                parts.push(Part { group, selection, batch_rows: (BATCH_BYTES / row_bytes).clamp(1, batch_rows) });
             }
         }
         parts.reverse();
-        Ok(TraceRows { file: self.clone(), parts, reader: None, batch_rows })
+        Ok(TraceRows { file: self.clone(), parts, reader: None })
     }
 
     /// Which rows of a row group hold the trace: the page index says which pages may, their `trace_low` which rows do.
-    fn select(&self, loaded: &Loaded, group: usize, low: i64) -> Result<Option<RowSelection>, ParquetError> {
+    fn select(&self, loaded: &Loaded, group: usize, low: i64) -> Result<Option<Vec<Range<usize>>>, ParquetError> {
         let metadata = loaded.metadata.metadata();
-        let rows = usize::try_from(metadata.row_group(group).num_rows())?;
+        let rows = loaded.rows(group);
         let pages = match pages_that_may_hold(loaded, group, rows, low) {
             Some(pages) => pages,
             None => std::iter::once(0..rows).collect(),
@@ -163,7 +171,7 @@ impl DataFile {
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), [loaded.trace_low]);
         let selection = RowSelection::from_consecutive_ranges(pages.iter().cloned(), rows);
         let reader = guard(|| loaded.reader(group, Some(selection), mask, super::schema::PAGE_ROWS))?;
-        let mut found: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut found: Vec<Range<usize>> = Vec::new();
         let mut positions = pages.into_iter().flatten();
         for batch in reader {
             let batch = batch?;
@@ -180,10 +188,7 @@ impl DataFile {
                 }
             }
         }
-        if found.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(RowSelection::from_consecutive_ranges(found.into_iter(), rows)))
+        Ok((!found.is_empty()).then_some(found))
     }
 
     /// All rows in order, in batches of at most `batch_rows`; of all columns, or of those named.
@@ -210,13 +215,13 @@ impl DataFile {
 }
 
 /// The pages of a row group whose bounds admit `low`, as ranges of rows; `None` where the file has no page index.
-fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, low: i64) -> Option<Vec<std::ops::Range<usize>>> {
+fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, low: i64) -> Option<Vec<Range<usize>>> {
     let metadata = loaded.metadata.metadata();
     let ColumnIndexMetaData::INT64(index) = metadata.column_index()?.get(group)?.get(loaded.trace_low)? else {
         return None;
     };
     let pages = metadata.offset_index()?.get(group)?.get(loaded.trace_low)?.page_locations();
-    let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     for (number, (least, greatest)) in index.min_values().iter().zip(index.max_values()).enumerate() {
         if low < *least || low > *greatest {
             continue;
@@ -235,6 +240,33 @@ fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, low: i64) -> 
 }
 
 impl Loaded {
+    fn rows(&self, group: usize) -> usize {
+        usize::try_from(self.metadata.metadata().row_group(group).num_rows()).unwrap_or_default()
+    }
+
+    /// About how many bytes a row takes once it is read, at most, of those in `ranges`: each column's by the page of
+    /// theirs that has the longest rows.
+    fn row_bytes(&self, group: usize, ranges: &[Range<usize>]) -> usize {
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return 0 };
+        let Some(columns) = self.metadata.metadata().offset_index().and_then(|index| index.get(group)) else {
+            return 0;
+        };
+        let rows = self.rows(group);
+        let mut total = 0;
+        for column in columns {
+            let pages = column.page_locations();
+            let texts = column.unencoded_byte_array_data_bytes();
+            let start = |page: usize| pages.get(page).map_or(rows, |page| page.first_row_index as usize);
+            let widest =
+                (0..pages.len()).filter(|page| start(*page) < last.end && start(page + 1) > first.start).map(|page| {
+                    let bytes = texts.and_then(|texts| texts.get(page)).map_or(0, |bytes| *bytes as usize);
+                    (bytes + pages[page].compressed_page_size as usize) / (start(page + 1) - start(page)).max(1)
+                });
+            total += widest.max().unwrap_or_default();
+        }
+        total
+    }
+
     /// The columns that a row group has any value in. The others read as null without being read, which saves a lookup
     /// a quarter of its time: most spans leave a third of the columns empty.
     fn given(&self, group: usize) -> ProjectionMask {
@@ -272,8 +304,15 @@ impl Loaded {
 pub struct TraceRows {
     file: Arc<DataFile>,
     /// Row groups still to read, the next last.
-    parts: Vec<(usize, RowSelection)>,
+    parts: Vec<Part>,
     reader: Option<ParquetRecordBatchReader>,
+}
+
+/// The rows of a row group that belong to the trace.
+#[derive(Debug)]
+struct Part {
+    group: usize,
+    selection: RowSelection,
     batch_rows: usize,
 }
 
@@ -294,9 +333,9 @@ impl TraceRows {
                     Err(e) => return Err(file.damaged(file.load()?, e)),
                 }
             }
-            let Some((group, selection)) = self.parts.pop() else { return Ok(None) };
+            let Some(Part { group, selection, batch_rows }) = self.parts.pop() else { return Ok(None) };
             let loaded = self.file.load()?;
-            let reader = guard(|| loaded.reader(group, Some(selection), loaded.given(group), self.batch_rows));
+            let reader = guard(|| loaded.reader(group, Some(selection), loaded.given(group), batch_rows));
             self.reader = Some(reader.map_err(|e| self.file.damaged(loaded, e))?);
         }
     }

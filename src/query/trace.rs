@@ -1,19 +1,22 @@
 //! One trace by its id, without a time range.
 //!
 //! The memory tables' index and the files' filters say where rows of the trace lie; each place gives its rows in order,
-//! and they are merged as they are read, so that a trace of a million spans takes no more memory than one of a few
-//! thousand.
+//! and they are merged as they are read and decoded. So a trace of a million spans takes little more memory than one of
+//! a few thousand: beside what is being given out, the places of those spans that are not yet in a file.
 
+use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
 use crate::lake::file_reader::TraceRows;
 use crate::lake::rows::Rows;
 use crate::model::{Scope, Span, TraceId};
-use crate::store::Snapshot;
+use crate::store::{Snapshot, StoredSpan};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-/// Rows read at a time of each file, and given out at a time.
+/// Spans decoded at a time of each place, and given out at a time, at most.
 const CHUNK_ROWS: usize = 2_048;
+/// Bytes at which less are: an agent may send a megabyte in each tag.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Which spans are asked for.
 #[derive(Clone, Debug)]
@@ -46,8 +49,26 @@ type Found = (Span<'static>, Scope<'static>);
 /// Rows of the trace in one place, in order.
 #[derive(Debug)]
 struct Source {
+    /// Decoded, the next first.
     ready: VecDeque<Found>,
-    file: Option<(TraceRows, String)>,
+    rest: Rest,
+}
+
+/// Where a source has more.
+#[derive(Debug)]
+enum Rest {
+    /// In memory tables: the places of the spans, the next last.
+    Memory(Vec<Recent>),
+    /// In a file, with its path.
+    File(Box<TraceRows>, String),
+    Nothing,
+}
+
+/// A span of a memory table with what it is sorted by.
+#[derive(Debug)]
+struct Recent {
+    key: (TraceId, Option<i64>, u64),
+    place: StoredSpan,
 }
 
 /// The spans of a trace, to be taken in chunks. Its calls block on the disk.
@@ -68,22 +89,16 @@ impl TraceCursor {
     pub fn open(snapshot: &Snapshot, query: &TraceQuery) -> Result<TraceCursor> {
         let mut cursor = TraceCursor { query: query.clone(), sources: Vec::new(), last: None, damaged: Vec::new() };
         let low = query.trace_id.low;
-        let mut recent = Vec::new();
-        for memtable in &snapshot.memtables {
-            let spans = memtable.trace(low).map_err(|error| Error::damaged(error.to_string()))?;
-            let matching = spans.into_iter().filter(|(scope, span)| query.matches(scope, span.trace_id));
-            recent.extend(matching.map(|(scope, span)| (span, scope)));
-        }
-        recent.sort_unstable();
+        let recent = recent(snapshot, query).map_err(|error| Error::damaged(error.to_string()))?;
         if !recent.is_empty() {
-            cursor.sources.push(Source { ready: recent.into(), file: None });
+            cursor.sources.push(Source { ready: VecDeque::new(), rest: Rest::Memory(recent) });
         }
         for file in snapshot.files.iter() {
             match file.trace(low, CHUNK_ROWS) {
                 Ok(rows) if rows.is_empty() => {}
                 Ok(rows) => {
-                    let file = Some((rows, file.info().path.clone()));
-                    cursor.sources.push(Source { ready: VecDeque::new(), file });
+                    let rest = Rest::File(Box::new(rows), file.info().path.clone());
+                    cursor.sources.push(Source { ready: VecDeque::new(), rest });
                 }
                 Err(error) => cursor.note_damage(file.info().path.clone(), &error),
             }
@@ -96,24 +111,26 @@ impl TraceCursor {
         &self.damaged
     }
 
-    /// The next spans, at most a few thousand, by trace id and start; `None` after the last.
+    /// The next spans, at most a few thousand and about a megabyte, by trace id and start; `None` after the last.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<Span<'static>>>> {
         let mut chunk = Vec::new();
-        while chunk.len() < CHUNK_ROWS {
-            let Some(found) = self.next_found() else { break };
+        let mut bytes = 0;
+        while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+            let Some(found) = self.next_found()? else { break };
             // Sources are sorted alike, so equal rows come one after the other.
             if self.last.as_ref() == Some(&found) {
                 continue;
             }
+            bytes += weight(&found.0);
             chunk.push(found.0.clone());
             self.last = Some(found);
         }
         Ok((!chunk.is_empty()).then_some(chunk))
     }
 
-    fn next_found(&mut self) -> Option<Found> {
+    fn next_found(&mut self) -> Result<Option<Found>> {
         for number in 0..self.sources.len() {
-            self.refill(number);
+            self.refill(number)?;
         }
         let mut least: Option<usize> = None;
         for (number, source) in self.sources.iter().enumerate() {
@@ -126,29 +143,43 @@ impl TraceCursor {
                 least = Some(number);
             }
         }
-        self.sources[least?].ready.pop_front()
+        Ok(least.and_then(|number| self.sources[number].ready.pop_front()))
     }
 
     /// Sees to it that a source has a row ready, unless it has no more.
-    fn refill(&mut self, number: usize) {
+    fn refill(&mut self, number: usize) -> Result<()> {
         let source = &mut self.sources[number];
         while source.ready.is_empty() {
-            let Some((rows, path)) = &mut source.file else { return };
-            let read = match rows.next_batch() {
-                Ok(Some(batch)) => decode(&batch, &self.query, &mut source.ready).map_err(|error| error.to_string()),
-                Ok(None) => {
-                    source.file = None;
-                    return;
+            let read = match &mut source.rest {
+                Rest::Nothing => return Ok(()),
+                Rest::Memory(places) => {
+                    if places.is_empty() {
+                        source.rest = Rest::Nothing;
+                        continue;
+                    }
+                    let decoded = decode_recent(places, &mut source.ready);
+                    decoded.map_err(|error| Error::damaged(error.to_string()))?;
+                    continue;
                 }
-                Err(error) => Err(error.to_string()),
+                Rest::File(rows, _) => match rows.next_batch() {
+                    Ok(Some(batch)) => {
+                        decode(&batch, &self.query, &mut source.ready).map_err(|error| error.to_string())
+                    }
+                    Ok(None) => {
+                        source.rest = Rest::Nothing;
+                        continue;
+                    }
+                    Err(error) => Err(error.to_string()),
+                },
             };
-            if let Err(error) = read {
-                let path = std::mem::take(path);
-                source.file = None;
+            if let Err(error) = read
+                && let Rest::File(_, path) = std::mem::replace(&mut source.rest, Rest::Nothing)
+            {
                 self.note_damage(path, &error);
-                return;
+                return Ok(());
             }
         }
+        Ok(())
     }
 
     fn note_damage(&mut self, path: String, error: &dyn std::fmt::Display) {
@@ -173,4 +204,53 @@ fn decode(
         }
     }
     Ok(())
+}
+
+/// The spans of the trace that are in memory, the last first.
+fn recent(snapshot: &Snapshot, query: &TraceQuery) -> std::result::Result<Vec<Recent>, StoredError> {
+    let mut recent = Vec::new();
+    for memtable in &snapshot.memtables {
+        for place in memtable.trace(query.trace_id.low) {
+            let key = place.sort_key()?;
+            if query.matches(&place.scope()?, key.0) {
+                recent.push(Recent { key, place });
+            }
+        }
+    }
+    let mut failed = None;
+    recent.sort_unstable_by(|a, b| {
+        // Equal keys are rare: a resent span, or both halves of a shared one.
+        b.key.cmp(&a.key).then_with(|| match (whole(&b.place), whole(&a.place)) {
+            (Ok(b), Ok(a)) => b.cmp(&a),
+            (Err(error), _) | (_, Err(error)) => {
+                failed = Some(error);
+                Ordering::Equal
+            }
+        })
+    });
+    failed.map_or(Ok(recent), Err)
+}
+
+fn whole(place: &StoredSpan) -> std::result::Result<(Span<'_>, Scope<'_>), StoredError> {
+    Ok((place.span()?, place.scope()?))
+}
+
+/// Decodes the next places, not more than a chunk.
+fn decode_recent(places: &mut Vec<Recent>, ready: &mut VecDeque<Found>) -> std::result::Result<(), StoredError> {
+    let mut bytes = 0;
+    while ready.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+        let Some(recent) = places.pop() else { break };
+        let (span, scope) = whole(&recent.place)?;
+        bytes += weight(&span);
+        ready.push_back((span.into_owned(), scope.into_owned()));
+    }
+    Ok(())
+}
+
+/// About how many bytes a decoded span takes.
+fn weight(span: &Span<'_>) -> usize {
+    let tags: usize = span.tags.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
+    let annotations: usize = span.annotations.iter().map(|annotation| annotation.value.len() + 32).sum();
+    let texts = [&span.name, &span.v1].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+    256 + tags + annotations + texts
 }

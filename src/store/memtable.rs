@@ -4,7 +4,7 @@
 //! spans. An append costs a hash probe a span; a lookup decodes only the spans of its trace.
 
 use crate::codec::stored::{self, Batch, SpanPlace, StoredError};
-use crate::model::{Scope, Span};
+use crate::model::{Scope, Span, TraceId};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -47,6 +47,33 @@ struct Entry {
     len: u32,
     /// The trace's entry before this one, plus 1; 0 for none.
     before: u32,
+}
+
+/// A span as a memory table has it: encoded, in the request that brought it, which it keeps from being freed.
+#[derive(Clone, Debug)]
+pub struct StoredSpan {
+    batch: Bytes,
+    offset: u32,
+    len: u32,
+}
+
+impl StoredSpan {
+    fn body(&self) -> &[u8] {
+        &self.batch[self.offset as usize..(self.offset + self.len) as usize]
+    }
+
+    /// What rows are sorted by, without decoding the rest.
+    pub fn sort_key(&self) -> Result<(TraceId, Option<i64>, u64), StoredError> {
+        stored::sort_key(self.body())
+    }
+
+    pub fn scope(&self) -> Result<Scope<'_>, StoredError> {
+        Ok(Batch::open(&self.batch)?.scope)
+    }
+
+    pub fn span(&self) -> Result<Span<'_>, StoredError> {
+        stored::decode_span(self.body())
+    }
 }
 
 /// A memory table. Appends come from one thread; readers from any.
@@ -107,24 +134,16 @@ impl MemTable {
         self.read().sequences.map(|(_, last)| last)
     }
 
-    /// The spans whose trace id has this low half, with their scopes, in no order.
-    pub fn trace(&self, low: u64) -> Result<Vec<(Scope<'static>, Span<'static>)>, StoredError> {
-        let decode = |(bytes, entry): (Bytes, Entry)| {
-            let scope = Batch::open(&bytes)?.scope.into_owned();
-            let span = stored::decode_span(&bytes[entry.offset as usize..(entry.offset + entry.len) as usize])?;
-            Ok((scope, span.into_owned()))
-        };
-        self.places(low).into_iter().map(decode).collect()
-    }
-
-    /// Where the spans of a trace lie. The log's thread waits for this, so nothing is decoded meanwhile.
-    fn places(&self, low: u64) -> Vec<(Bytes, Entry)> {
+    /// Where the spans lie whose trace id has this low half, in no order. The log's thread waits for this, so nothing
+    /// is decoded meanwhile.
+    pub fn trace(&self, low: u64) -> Vec<StoredSpan> {
         let inner = self.read();
         let mut found = Vec::new();
         let mut next = inner.newest.get(&low).map_or(0, |entry| entry + 1);
         while next != 0 {
             let entry = inner.entries[next as usize - 1];
-            found.push((inner.batches[entry.batch as usize].clone(), entry));
+            let batch = inner.batches[entry.batch as usize].clone();
+            found.push(StoredSpan { batch, offset: entry.offset, len: entry.len });
             next = entry.before;
         }
         found
@@ -166,7 +185,6 @@ impl Hasher for TraceHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TraceId;
 
     fn batch(spans: &[Span<'_>]) -> EncodedBatch {
         let scope = Scope { project: "default".into(), cluster_id: None, namespace: None };
@@ -181,10 +199,10 @@ mod tests {
         table.append(2, batch(&[span(1, 4)]));
         // A 128-bit id with the same low half is the same trace to a lookup.
         table.append(3, batch(&[Span::new(TraceId::wide(9, 1), 5)]));
-        let mut ids: Vec<u64> = table.trace(1).unwrap().into_iter().map(|(_, span)| span.id).collect();
+        let mut ids: Vec<u64> = table.trace(1).iter().map(|place| place.span().unwrap().id).collect();
         ids.sort_unstable();
         assert_eq!(ids, [1, 3, 4, 5]);
-        assert!(table.trace(3).unwrap().is_empty());
+        assert!(table.trace(3).is_empty());
         assert_eq!((table.spans(), table.last_sequence()), (5, Some(3)));
     }
 }

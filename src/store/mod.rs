@@ -35,7 +35,7 @@ mod open;
 mod space;
 
 pub use layout::day_of;
-pub use memtable::{EncodedBatch, MemTable};
+pub use memtable::{EncodedBatch, MemTable, StoredSpan};
 
 use self::core::Core;
 use crate::error::{Error, Result};

@@ -3,6 +3,7 @@
 mod config;
 mod http;
 mod kill;
+mod lookup;
 mod outside;
 mod recorded;
 mod serve;
