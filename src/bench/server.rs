@@ -36,6 +36,8 @@ impl OwnServer {
         let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            // What is settled has no files that wait for other processes' readers.
+            .args(["--lake-removed-file-retention", "0s"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
