@@ -191,6 +191,22 @@ pub static SETTINGS: &[Setting] = &[
         keep!(ingest.max_spans, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
     ),
     setting(
+        "ingest.max_entries",
+        "ingest-max-entries",
+        Form::Count,
+        "1000000",
+        "How many annotations and tags a request may hold, all its spans together",
+        keep!(ingest.max_entries, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "ingest.max_span_entries",
+        "ingest-max-span-entries",
+        Form::Count,
+        "100000",
+        "How many annotations and tags a span may hold",
+        keep!(ingest.max_span_entries, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
+    ),
+    setting(
         "ingest.max_depth",
         "ingest-max-depth",
         Form::Count,

@@ -40,6 +40,8 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let store = Store::open(store_config(&config), fs, clock.clone()).await?;
     let limits = codec::Limits {
         max_spans: config.ingest.max_spans,
+        max_entries: config.ingest.max_entries,
+        max_span_entries: config.ingest.max_span_entries,
         max_depth: config.ingest.max_depth,
         max_tag_bytes: config.ingest.max_tag_bytes,
     };

@@ -76,6 +76,55 @@ fn more_spans_than_a_request_may_hold_are_refused() {
 }
 
 #[test]
+fn more_annotations_and_tags_than_a_span_or_a_request_may_hold_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--ingest-max-entries", "3", "--ingest-max-span-entries", "2"]);
+    let v1 = |tags: usize| {
+        let tags = vec![r#"{"key":"k","value":""}"#; tags].join(",");
+        format!(r#"{{"traceId":"1","id":"1","binaryAnnotations":[{tags}]}}"#)
+    };
+    let v2 = |annotations: usize| {
+        let annotations = vec![r#"{"timestamp":1,"value":""}"#; annotations].join(",");
+        format!(r#"{{"traceId":"1","id":"1","annotations":[{annotations}]}}"#)
+    };
+    let mut client = server.connect();
+    let mut post = |path: &str, body: String| client.send("POST", path, &[], body.as_bytes());
+    for (path, span) in [("/api/v1/spans", &v1 as &dyn Fn(usize) -> String), ("/api/v2/spans", &v2)] {
+        let refused = post(path, format!("[{}]", span(3)));
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        assert!(refused.text().starts_with("more than 2 annotations and tags in a span "), "{}", refused.text());
+        assert!(refused.text().contains("ingest.max_span_entries"), "{}", refused.text());
+        let refused = post(path, format!("[{},{}]", span(2), span(2)));
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        assert!(refused.text().starts_with("more than 3 annotations and tags "), "{}", refused.text());
+        assert!(refused.text().contains("ingest.max_entries"), "{}", refused.text());
+        assert_eq!(post(path, format!("[{},{}]", span(2), span(1))).status, 202);
+    }
+}
+
+/// A span of 25 bytes takes twenty times that once it is decoded: how many are decoded at a time is bounded, too.
+#[test]
+fn many_large_posts_at_a_time_stay_within_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let spans = vec![r#"{"traceId":"a","id":"b"}"#; 99_999].join(",");
+    let mut body = GzEncoder::new(Vec::new(), Compression::fast());
+    body.write_all(format!("[{spans}]").as_bytes()).unwrap();
+    let body = body.finish().unwrap();
+    let before = server.peak_memory();
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                let answer = server.connect().send("POST", "/api/v2/spans", &[("content-encoding", "gzip")], &body);
+                assert!([202, 503].contains(&answer.status), "{}", answer.text());
+            });
+        }
+    });
+    let grown = server.peak_memory() - before;
+    assert!(grown < 500 << 20, "{} MiB", grown >> 20);
+}
+
+#[test]
 fn requests_that_together_hold_too_much_are_told_to_come_again() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--ingest-max-inflight-bytes", "1KiB"]);
