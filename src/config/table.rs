@@ -138,7 +138,7 @@ pub static SETTINGS: &[Setting] = &[
         "server-header-timeout",
         Form::Duration,
         "30s",
-        "How long a connection may take over a request's head, or stay open without a request",
+        "How long a connection may take over a request's head, or stay open with nothing under way",
         keep!(server.header_timeout, positive_duration),
     ),
     setting(
@@ -146,7 +146,7 @@ pub static SETTINGS: &[Setting] = &[
         "server-body-timeout",
         Form::Duration,
         "30s",
-        "How long a request's body may take to arrive, and how long a reader of an answer may stand still",
+        "How long a request's body may take to arrive, and how long a client may take nothing of its answers",
         keep!(server.body_timeout, positive_duration),
     ),
     setting(

@@ -6,8 +6,10 @@
 //! loses nothing either: an acknowledged span is in the log.
 //!
 //! HTTP/1.1 and HTTP/2 without TLS (prior knowledge) share the port. Whatever a connection does is bounded: the time
-//! for a request's head and body, the bytes that are buffered, the number of connections.
+//! for a request's head and body, for taking an answer and for doing nothing, the bytes that are buffered, the number
+//! of connections.
 
+mod activity;
 mod banner;
 mod connection;
 mod drain;

@@ -180,6 +180,46 @@ fn connections_that_do_not_ask_anything_are_closed() {
     assert_eq!(idle.read_to_close().unwrap(), b"");
 }
 
+/// Asks for more than the sockets' buffers hold and reads nothing.
+#[test]
+fn a_client_that_reads_no_answers_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--server-body-timeout", "100ms", "--server-max-connections", "1"]);
+    let mut client = server.connect();
+    let requests = b"GET /openapi.yaml HTTP/1.1\r\nhost: test\r\n\r\n".repeat(1000);
+    let refused = loop {
+        if let Err(e) = client.write(&requests) {
+            break e;
+        }
+    };
+    // Not that this side's patience has come to its end.
+    let closed = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    assert!(closed.contains(&refused.kind()), "{refused}");
+    // Its place is free again.
+    while server.get("/health").status != 200 {}
+}
+
+/// It answers pings, so it seems to live.
+#[test]
+fn an_http2_client_that_asks_nothing_more_is_told_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--server-header-timeout", "100ms", "--server-max-connections", "1"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let url = format!("http://{}/health", server.address);
+        let request = hyper::Request::get(url).body(Empty::<bytes::Bytes>::new()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        // In order, though the sender is still there.
+        connection.await.unwrap().unwrap();
+        assert!(sender.is_closed());
+    });
+    while server.get("/health").status != 200 {}
+}
+
 #[test]
 fn one_connection_too_many_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
