@@ -61,7 +61,10 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     };
     tracing::info!("writing what is in memory to the table");
     tokio::select! {
-        closed = store.close() => closed?,
+        closed = store.close() => closed.map_err(|error| {
+            let lasting = "what was acknowledged is in the log, and the next start takes it from there";
+            Error::new(error.kind(), format!("could not write all to the table before leaving: {error}; {lasting}"))
+        })?,
         () = again.asked() => {
             return Err(Error::internal("left at once on a second signal; what was acknowledged is in the log"));
         }
