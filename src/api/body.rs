@@ -1,7 +1,7 @@
 //! A request's body: what encoding it says it has, read within limits of size, memory and time, and decompressed.
 //!
 //! Three bounds hold while it grows, chunk by chunk: the largest body as sent, the largest after decompression, and
-//! what all requests may hold together. A body that would expand without end therefore costs no more memory than one
+//! what all requests may hold together, memory that is reserved included. A body that would expand without end therefore costs no more memory than one
 //! that is allowed, and is refused as soon as it passes the limit.
 
 use super::budget::Charge;
@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use std::io::Read;
 use std::ops::Deref;
 
-/// By how much a decompressed body grows at a time.
+/// How much is decompressed at a time.
 const STEP: usize = 64 << 10;
 /// Compressed bytes are worth more: JSON of spans expands tenfold and more.
 const LARGE_COMPRESSED: usize = 32 << 10;
@@ -132,9 +132,21 @@ async fn collect(mut body: Body, limit: usize, charge: &mut Charge<'_>) -> Resul
         if !charge.grow(data.len()) {
             return Err(overloaded(charge));
         }
+        reserve(&mut bytes, data.len(), expected.clamp(LARGE, limit.max(LARGE)));
         bytes.extend_from_slice(data);
     }
     Ok(bytes)
+}
+
+/// Makes room for more bytes: twice as much as before, but no more than `most` if that is enough.
+fn reserve(bytes: &mut Vec<u8>, more: usize, most: usize) {
+    bytes.reserve_exact(grown(bytes, more, most) - bytes.len());
+}
+
+/// The capacity that [`reserve`] gives.
+fn grown(bytes: &Vec<u8>, more: usize, most: usize) -> usize {
+    let needed = bytes.len() + more;
+    if needed <= bytes.capacity() { bytes.capacity() } else { needed.max((2 * bytes.capacity()).min(most)) }
 }
 
 fn larger_than(limit: usize, setting: &str, flag: &str) -> Refusal {
@@ -156,12 +168,13 @@ fn overloaded(charge: &Charge<'_>) -> Refusal {
 fn decompress(encoding: Encoding, bytes: &[u8], limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
     match encoding {
         Encoding::Identity => Ok(bytes.to_vec()),
-        Encoding::Gzip => gunzip(bytes, &mut Sink::new(limit, charge)),
+        Encoding::Gzip => gunzip(bytes, &mut Sink::new(limit, gzip_length(bytes, limit), charge)),
         Encoding::Deflate => {
             let zlib = is_zlib(bytes);
-            match inflate(bytes, zlib, &mut Sink::new(limit, charge)) {
+            let first = inflate(bytes, zlib, &mut Sink::new(limit, 0, charge));
+            match first {
                 // A raw stream may happen to begin like zlib's header: one in 500 does.
-                Err(Fault::Malformed) if zlib => inflate(bytes, false, &mut Sink::new(limit, charge)),
+                Err(Fault::Malformed) if zlib => inflate(bytes, false, &mut Sink::new(limit, 0, charge)),
                 outcome => outcome,
             }
         }
@@ -192,13 +205,14 @@ enum Fault {
 struct Sink<'s, 'b> {
     bytes: Vec<u8>,
     limit: usize,
-    charged: usize,
+    /// How long the body says it is, as far as that can be true.
+    expected: usize,
     charge: &'s mut Charge<'b>,
 }
 
 impl<'s, 'b> Sink<'s, 'b> {
-    fn new(limit: usize, charge: &'s mut Charge<'b>) -> Self {
-        Sink { bytes: Vec::new(), limit, charged: 0, charge }
+    fn new(limit: usize, expected: usize, charge: &'s mut Charge<'b>) -> Self {
+        Sink { bytes: Vec::new(), limit, expected, charge }
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -219,17 +233,39 @@ impl<'s, 'b> Sink<'s, 'b> {
     fn step<R>(&mut self, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<(usize, R), Fault> {
         self.check()?;
         let start = self.bytes.len();
-        if start + STEP > self.charged {
-            if !self.charge.grow(STEP) {
+        let before = self.bytes.capacity();
+        let most = self.limit.saturating_add(STEP);
+        let capacity = match before {
+            0 => self.expected + STEP,
+            _ => grown(&self.bytes, STEP, most),
+        };
+        if capacity > before {
+            // While the bytes move both places are taken.
+            if !self.charge.grow(capacity) {
                 return Err(Fault::Refused(overloaded(self.charge)));
             }
-            self.charged += STEP;
+            self.bytes.reserve_exact(capacity - start);
+            self.charge.shrink(before);
         }
         self.bytes.resize(start + STEP, 0);
         let (used, outcome) = write(self.bytes.get_mut(start..).unwrap_or_default());
         self.bytes.truncate(start + used);
         Ok((used, outcome))
     }
+}
+
+impl Drop for Sink<'_, '_> {
+    fn drop(&mut self) {
+        // What was not finished is free again.
+        self.charge.shrink(self.bytes.capacity());
+    }
+}
+
+/// The length that a gzip stream says it expands to, in its last four bytes (RFC 1952), or 0 where that cannot be: no
+/// stream expands more than 1032-fold. One of several members says it of the last only.
+fn gzip_length(bytes: &[u8], limit: usize) -> usize {
+    let length = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    if length <= limit && length / 1032 <= bytes.len() { length } else { 0 }
 }
 
 /// One gzip member after another, checksums checked.

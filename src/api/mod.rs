@@ -23,7 +23,7 @@ pub use refusal::Refusal;
 
 use crate::codec::zipkin::{self as zipkin_json, Format};
 use crate::config::Config;
-use crate::ingest::{Ingest, offload};
+use crate::ingest::{Ingest, LARGE, offload};
 use crate::model::Scope;
 use crate::store::Store;
 use axum::Router;
@@ -31,7 +31,12 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::routing::MethodRouter;
 use budget::Budget;
+use std::num::NonZero;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Large bodies that are decoded at a time, however many cores there are: each may take some hundred MiB.
+const MOST_DECODERS: usize = 4;
 
 /// What every handler works with.
 pub struct Context {
@@ -40,6 +45,9 @@ pub struct Context {
     ingest: Ingest,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
+    /// Places for large bodies to be decoded in. In memory spans take many times what they have in a body; small
+    /// bodies are decoded on the runtime's threads, which are few as well.
+    decoders: Semaphore,
     lookups: lookup::Bounds,
 }
 
@@ -49,7 +57,8 @@ pub type Shared = Arc<Context>;
 impl Context {
     pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
-        Context { config, store, ingest, bodies, lookups: lookup::Bounds::new() }
+        let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
+        Context { config, store, ingest, bodies, decoders, lookups: lookup::Bounds::new() }
     }
 }
 
@@ -99,9 +108,13 @@ async fn post_spans(
     // Before a byte is read: an overloaded server should not buffer what it cannot take.
     context.ingest.admit()?;
     let body = body::read(context, headers, body).await?;
-    let spans = offload(body.len(), || zipkin_json::decode(&body, format, context.ingest.limits()))?;
-    if !spans.is_empty() {
-        context.ingest.post(scope, spans).await?;
-    }
+    let place = if body.len() >= LARGE { Some(context.decoders.acquire().await) } else { None };
+    let batch = offload(body.len(), || -> Result<_, Refusal> {
+        let spans = zipkin_json::decode(&body, format, context.ingest.limits())?;
+        Ok(context.ingest.encode(&scope, spans)?)
+    })?;
+    // Only the encoded spans wait for the log.
+    drop((place, body));
+    context.ingest.append(batch).await?;
     Ok(StatusCode::ACCEPTED)
 }

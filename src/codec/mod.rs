@@ -21,6 +21,11 @@ use std::fmt;
 pub struct Limits {
     /// Spans in one request. More are refused as too large.
     pub max_spans: usize,
+    /// Annotations, binary annotations and tags in one request, all spans together. More are refused as too large: in
+    /// memory each takes several times the few bytes that it can have in the body.
+    pub max_entries: usize,
+    /// The same of one span.
+    pub max_span_entries: usize,
     /// Lists and objects inside one another, the outermost counted, also in fields that nothing reads.
     pub max_depth: usize,
     /// Bytes of a tag's or an annotation's value, which is cut if longer, and of any name or key, which is refused.
@@ -29,7 +34,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_spans: 100_000, max_depth: 32, max_tag_bytes: 1 << 20 }
+        Limits {
+            max_spans: 100_000,
+            max_entries: 1_000_000,
+            max_span_entries: 100_000,
+            max_depth: 32,
+            max_tag_bytes: 1 << 20,
+        }
     }
 }
 

@@ -68,6 +68,8 @@ pub struct IngestConfig {
     pub max_decompressed_bytes: usize,
     pub max_inflight_bytes: usize,
     pub max_spans: usize,
+    pub max_entries: usize,
+    pub max_span_entries: usize,
     pub max_depth: usize,
     pub max_tag_bytes: usize,
 }

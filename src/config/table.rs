@@ -138,7 +138,7 @@ pub static SETTINGS: &[Setting] = &[
         "server-header-timeout",
         Form::Duration,
         "30s",
-        "How long a connection may take over a request's head, or stay open without a request",
+        "How long a connection may take over a request's head, or stay open with nothing under way",
         keep!(server.header_timeout, positive_duration),
     ),
     setting(
@@ -146,7 +146,7 @@ pub static SETTINGS: &[Setting] = &[
         "server-body-timeout",
         Form::Duration,
         "30s",
-        "How long a request's body may take to arrive, and how long a reader of an answer may stand still",
+        "How long a request's body may take to arrive, and how long a client may take nothing of its answers",
         keep!(server.body_timeout, positive_duration),
     ),
     setting(
@@ -189,6 +189,22 @@ pub static SETTINGS: &[Setting] = &[
         "100000",
         "How many spans a request may hold",
         keep!(ingest.max_spans, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "ingest.max_entries",
+        "ingest-max-entries",
+        Form::Count,
+        "1000000",
+        "How many annotations and tags a request may hold, all its spans together",
+        keep!(ingest.max_entries, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "ingest.max_span_entries",
+        "ingest-max-span-entries",
+        Form::Count,
+        "100000",
+        "How many annotations and tags a span may hold",
+        keep!(ingest.max_span_entries, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
     ),
     setting(
         "ingest.max_depth",

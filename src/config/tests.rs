@@ -39,6 +39,8 @@ fn with_nothing_said_the_defaults_hold() {
                 max_decompressed_bytes: 64 << 20,
                 max_inflight_bytes: 64 << 20,
                 max_spans: 100_000,
+                max_entries: 1_000_000,
+                max_span_entries: 100_000,
                 max_depth: 32,
                 max_tag_bytes: 1 << 20,
             },

@@ -1,6 +1,6 @@
 //! Ingest: from a request's spans to the acknowledgement.
 //!
-//! In: spans that a codec decoded, and under what they are kept. Out: nothing but the promise: when [`Ingest::post`]
+//! In: spans that a codec decoded, and under what they are kept. Out: nothing but the promise: when [`Ingest::append`]
 //! returns, the spans are on disk and every later answer has them; when it fails, none of them was acknowledged.
 
 use crate::clock::Clock;
@@ -10,9 +10,6 @@ use crate::model::{Scope, Span};
 use crate::store::{EncodedBatch, Store};
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// What a span takes as it is stored, about.
-const SPAN_BYTES: usize = 256;
 
 /// Takes spans in.
 #[derive(Clone, Debug)]
@@ -40,23 +37,24 @@ impl Ingest {
         self.store.admit(0)
     }
 
+    /// Encodes a request's spans as they are stored: what waits for the log is much smaller than what was decoded.
+    pub fn encode(&self, scope: &Scope<'_>, spans: Vec<Span<'_>>) -> Result<EncodedBatch> {
+        let encoded = stored::encode(scope, self.clock.now_micros(), &spans);
+        drop(spans);
+        // The bytes stay until the flush, so they are copied without the room that the vector grew beyond them (the
+        // allocator would leave a shrunken vector where it is).
+        EncodedBatch::index(Bytes::copy_from_slice(&encoded)).map_err(|error| Error::internal(error.to_string()))
+    }
+
     /// Stores a request's spans, all or none. Resolves when they are durable and visible.
     ///
     /// # Errors
     /// Busy, where they cannot be taken now: the same request may be sent again, and what may have been kept of it
     /// stays one span. Invalid or too large where the request is to be mended first.
-    pub async fn post(&self, scope: Scope<'_>, spans: Vec<Span<'_>>) -> Result<()> {
-        if spans.is_empty() {
+    pub async fn append(&self, batch: EncodedBatch) -> Result<()> {
+        if batch.places.is_empty() {
             return Ok(());
         }
-        let batch = offload(spans.len() * SPAN_BYTES, || {
-            let encoded = stored::encode(&scope, self.clock.now_micros(), &spans);
-            drop(spans);
-            // The bytes stay until the flush, so they are copied without the room that the vector grew beyond them
-            // (the allocator would leave a shrunken vector where it is).
-            EncodedBatch::index(Bytes::copy_from_slice(&encoded))
-        });
-        let batch = batch.map_err(|error| Error::internal(error.to_string()))?;
         self.store.append(batch).await.map(|_| ())
     }
 }

@@ -1,5 +1,10 @@
 //! One connection: HTTP/1.1 or HTTP/2, by its first bytes.
+//!
+//! Its place is given back by every client, whatever it does or leaves undone: an idle connection is closed after
+//! `header_timeout`, of either protocol and whether it asked before or not, and one whose answers are not read after
+//! `body_timeout`.
 
+use super::activity::{Activity, Answer, Socket};
 use super::drain::SharedBody;
 use crate::config::Config;
 use axum::Router;
@@ -11,18 +16,18 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How many requests a client may have under way on one HTTP/2 connection.
 const STREAMS: u32 = 128;
-/// How often a silent HTTP/2 connection is asked whether it lives.
+/// How often an HTTP/2 connection on which something is under way is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// What connections have in common.
@@ -52,35 +57,58 @@ impl Connections {
     }
 }
 
-/// Serves a connection until either side closes it or the server stops.
-pub(super) async fn serve_connection(connections: Arc<Connections>, stream: TcpStream, watcher: Watcher) {
+/// Serves a connection until either side closes it or the server stops, which `stop` tells by turning true.
+pub(super) async fn serve_connection(
+    connections: Arc<Connections>,
+    stream: TcpStream,
+    mut stop: watch::Receiver<bool>,
+) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let asked = Arc::new(AtomicBool::new(false));
+    let activity = Activity::new();
     let service = {
-        let (connections, asked) = (connections.clone(), asked.clone());
-        hyper::service::service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
-            handle(connections.clone(), request)
-        })
+        let (connections, activity) = (connections.clone(), activity.clone());
+        hyper::service::service_fn(move |request| handle(connections.clone(), activity.clone(), request))
     };
-    let served = connections.http.serve_connection(TokioIo::new(stream), service).into_owned();
-    let mut served = std::pin::pin!(watcher.watch(served));
-    // The time for a request's head begins to run only when it is known which protocol the client speaks; one that
-    // does not say, or never asks anything, is closed here.
-    let outcome = match tokio::time::timeout(connections.header_timeout, served.as_mut()).await {
-        Ok(outcome) => outcome,
-        Err(_) if asked.load(Ordering::Relaxed) => served.await,
-        Err(_) => return,
-    };
-    if let Err(e) = outcome {
-        // The client went away, took too long or speaks something else: its business, not the operator's.
-        tracing::debug!(error = %e, "connection ended");
+    let socket = TokioIo::new(Socket::new(stream, connections.body_timeout, activity.clone()));
+    let mut served = std::pin::pin!(connections.http.serve_connection(socket, service));
+    let mut time = connections.header_timeout;
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            outcome = served.as_mut() => {
+                if let Err(e) = outcome {
+                    // The client went away, took too long or speaks something else: its business, not the operator's.
+                    tracing::debug!(error = %e, "connection ended");
+                }
+                return;
+            }
+            _ = stop.wait_for(|stop| *stop), if !ending => {}
+            () = tokio::time::sleep_until(activity.idle_for(time)) => {
+                if activity.idle_for(time) > Instant::now() {
+                    continue;
+                }
+                if ending {
+                    tracing::debug!("connection given up: the client neither takes its answers nor closes");
+                    return;
+                }
+            }
+        }
+        // The client is told, so that it sends no request that would go unanswered; what is under way is finished.
+        served.as_mut().graceful_shutdown();
+        ending = true;
+        time = connections.body_timeout;
+        activity.touch();
     }
 }
 
 /// Answers one request, and sees to it that its body is read to the end, so that the connection can go on.
-async fn handle(connections: Arc<Connections>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn handle(
+    connections: Arc<Connections>,
+    activity: Arc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let _under_way = activity.begin();
     let (head, body) = request.into_parts();
     let body = SharedBody::new(body);
     let (method, path) = (head.method.clone(), head.uri.path().to_owned());
@@ -98,5 +126,5 @@ async fn handle(connections: Arc<Connections>, request: Request<Incoming>) -> Re
     if !closes && !body.drain(connections.body_timeout).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    Ok(response.map(|body| Answer::new(body, activity.clone())))
 }

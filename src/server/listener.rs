@@ -4,12 +4,11 @@ use super::Stop;
 use super::connection::{Connections, serve_connection};
 use crate::config::Config;
 use axum::Router;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How long to wait when the system has no descriptors left: less would spin, more would be felt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +23,7 @@ too many connections\nserver.max_connections: close idle ones, or raise the sett
 
 /// Serves until the first signal and waits for what is under way. `None` if a second signal cut that short.
 pub(super) async fn serve(listener: TcpListener, router: Router, config: &Config, mut stop: Stop) -> Option<Stop> {
-    let graceful = GracefulShutdown::new();
+    let (stopping, stopped) = watch::channel(false);
     let connections = Arc::new(Connections::new(router, config));
     let room = Arc::new(Semaphore::new(config.server.max_connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -45,7 +44,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, config: &Config
         match room.clone().try_acquire_owned() {
             Ok(place) => {
                 tracing::trace!(%peer, "connected");
-                let served = serve_connection(connections.clone(), stream, graceful.watcher());
+                let served = serve_connection(connections.clone(), stream, stopped.clone());
                 tokio::spawn(async move {
                     served.await;
                     drop(place);
@@ -63,8 +62,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, config: &Config
     }
     drop(listener);
     tracing::info!("stopping: finishing the requests that are under way");
+    // Sent even if there is no connection left to hear it.
+    let _ = stopping.send(true);
+    // All places are free when the last connection has ended; at most a million, as the setting has it.
+    let all = u32::try_from(config.server.max_connections).unwrap_or(u32::MAX);
     tokio::select! {
-        () = graceful.shutdown() => {}
+        _ = room.acquire_many(all) => {}
         () = tokio::time::sleep(config.shutdown_timeout) => {
             tracing::warn!(shutdown_timeout = ?config.shutdown_timeout, "requests are still under way; left to their fate");
         }

@@ -6,8 +6,10 @@
 //! loses nothing either: an acknowledged span is in the log.
 //!
 //! HTTP/1.1 and HTTP/2 without TLS (prior knowledge) share the port. Whatever a connection does is bounded: the time
-//! for a request's head and body, the bytes that are buffered, the number of connections.
+//! for a request's head and body, for taking an answer and for doing nothing, the bytes that are buffered, the number
+//! of connections.
 
+mod activity;
 mod banner;
 mod connection;
 mod drain;
@@ -40,6 +42,8 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let store = Store::open(store_config(&config), fs, clock.clone()).await?;
     let limits = codec::Limits {
         max_spans: config.ingest.max_spans,
+        max_entries: config.ingest.max_entries,
+        max_span_entries: config.ingest.max_span_entries,
         max_depth: config.ingest.max_depth,
         max_tag_bytes: config.ingest.max_tag_bytes,
     };
@@ -57,7 +61,10 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     };
     tracing::info!("writing what is in memory to the table");
     tokio::select! {
-        closed = store.close() => closed?,
+        closed = store.close() => closed.map_err(|error| {
+            let lasting = "what was acknowledged is in the log, and the next start takes it from there";
+            Error::new(error.kind(), format!("could not write all to the table before leaving: {error}; {lasting}"))
+        })?,
         () = again.asked() => {
             return Err(Error::internal("left at once on a second signal; what was acknowledged is in the log"));
         }

@@ -100,7 +100,7 @@ impl Core {
         };
         written.map_err(|error| match &error {
             FlushError::Write(write) if write.is_no_space() => {
-                Error::busy(format!("{error}: free disk space, the flush is tried again by itself"))
+                Error::busy(format!("{error}: free disk space; until then the spans are kept in the log"))
             }
             FlushError::Write(_) => Error::internal(error.to_string()),
             FlushError::Stored(_) => Error::damaged(error.to_string()),

@@ -99,6 +99,46 @@ fn a_bomb_is_refused_at_the_limit_and_costs_no_more_than_it() {
 }
 
 #[test]
+fn what_an_expanded_body_takes_is_what_is_charged_for_it_and_no_more_than_the_limit() {
+    let limit = 40 * STEP - 1;
+    for length in [1, STEP, 3 * STEP + 1, 33 * STEP, limit] {
+        let plain = vec![b'x'; length];
+        for (encoding, bytes) in [(Encoding::Gzip, gzip(&plain)), (Encoding::Deflate, zlib(&plain))] {
+            let budget = Budget::new(ROOM);
+            let mut charge = budget.charge();
+            let expanded = decompress(encoding, &bytes, limit, &mut charge).unwrap();
+            assert_eq!(expanded.len(), length);
+            let taken = expanded.capacity();
+            assert!(taken <= limit + STEP, "{encoding:?} {length}: {taken}");
+            // A gzip stream says its length.
+            assert!(encoding == Encoding::Deflate || taken == length + STEP, "{length}: {taken}");
+            assert!(!budget.charge().grow(ROOM - taken + 1));
+            assert!(budget.charge().grow(ROOM - taken));
+        }
+    }
+}
+
+#[test]
+fn a_gzip_stream_that_lies_about_its_length_is_not_believed() {
+    let mut lying = [gzip(b"[some spans]"), gzip(b"")].concat();
+    assert_eq!(expand(Encoding::Gzip, &lying, ROOM).unwrap(), b"[some spans]");
+    let length = lying.len();
+    lying[length - 4..].copy_from_slice(&(1_u32 << 29).to_le_bytes());
+    assert_eq!(gzip_length(&lying, ROOM), 0);
+    assert_eq!(expand(Encoding::Gzip, &lying, ROOM).unwrap_err().status, 400);
+}
+
+#[test]
+fn a_stream_that_was_given_up_is_charged_no_longer() {
+    let budget = Budget::new(ROOM);
+    let mut charge = budget.charge();
+    let mut broken = gzip(&vec![b'x'; 3 * STEP]);
+    broken.truncate(broken.len() - 8);
+    decompress(Encoding::Gzip, &broken, ROOM, &mut charge).unwrap_err();
+    assert!(budget.charge().grow(ROOM));
+}
+
+#[test]
 fn a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
     let limit = 3 * STEP;
     assert_eq!(expand(Encoding::Gzip, &gzip(&vec![b'x'; limit]), limit).unwrap().len(), limit);

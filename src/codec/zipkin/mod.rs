@@ -16,7 +16,7 @@
 //! * addresses like `10.000.0.1` are read as decimal numbers and written without the zeros;
 //! * half a surrogate pair in an escape becomes U+FFFD (Zipkin: a question mark).
 //!
-//! What Zipkin takes and this refuses: times in or after the year 9999, nesting, counts and lengths over
+//! What Zipkin takes and this refuses: times before the year 1 and from the year 9999 on, nesting, counts and lengths over
 //! [`crate::codec::Limits`], anything behind the list's end, and raw control characters in texts.
 
 pub mod ats;

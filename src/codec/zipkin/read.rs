@@ -18,12 +18,15 @@ use crate::codec::{DecodeError, Limits};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// 9999-01-01 in microseconds. From there on a time is a mistake of the unit, and many readers of the table cannot show
 /// it.
 pub const END_OF_TIME: i64 = 253_370_764_800_000_000;
+
+/// 0001-01-01 in microseconds: of what lies before it calendars disagree, and the same readers cannot show it.
+pub const START_OF_TIME: i64 = -62_135_596_800_000_000;
 
 /// The tag that keeps the length in bytes of a value that was cut, followed by the tag's key.
 pub const ORIGINAL_LENGTH: &str = "spanlake.original_length.";
@@ -33,6 +36,10 @@ pub struct Reader<'l> {
     pub limits: &'l Limits,
     /// Whether this is the second, exact pass.
     pub exact: bool,
+    /// Annotations and tags of the body so far.
+    entries: Cell<usize>,
+    /// Those of the spans before the one that is being read.
+    entries_before: Cell<usize>,
     fault: RefCell<Option<Fault>>,
 }
 
@@ -44,7 +51,7 @@ pub fn body<'a, T>(
 ) -> Result<T, DecodeError> {
     let mut exact = false;
     loop {
-        let reader = Reader { limits, exact, fault: RefCell::new(None) };
+        let reader = Reader::new(limits, exact);
         let mut json = serde_json::Deserializer::from_str(body);
         let error = match pass(&reader, &mut json).and_then(|value| json.end().map(|()| value)) {
             Ok(value) => return Ok(value),
@@ -56,6 +63,12 @@ pub fn body<'a, T>(
             None if !exact && error.to_string().starts_with("number out of range") => exact = true,
             fault => return Err(refusal(body, &error, fault)),
         }
+    }
+}
+
+impl<'l> Reader<'l> {
+    fn new(limits: &'l Limits, exact: bool) -> Self {
+        Reader { limits, exact, entries: Cell::new(0), entries_before: Cell::new(0), fault: RefCell::new(None) }
     }
 }
 
@@ -72,10 +85,16 @@ impl Reader<'_> {
         self.fail(Fault::Says { peer: peer.into(), remedy: remedy.into() })
     }
 
-    /// Refuses the time if it lies at the end of time.
+    /// Refuses the time if it lies before the start of time or at its end.
     pub fn time<E: serde::de::Error>(&self, timestamp: i64) -> Result<i64, E> {
-        if timestamp < END_OF_TIME {
+        if (START_OF_TIME..END_OF_TIME).contains(&timestamp) {
             return Ok(timestamp);
+        }
+        if timestamp < START_OF_TIME {
+            return Err(self.says(
+                format!("timestamp {timestamp} is before the year 1"),
+                "send microseconds since 1970, or leave it out where the time is not known",
+            ));
         }
         Err(self.says(
             format!("timestamp {timestamp} is in or after the year 9999"),
@@ -83,16 +102,42 @@ impl Reader<'_> {
         ))
     }
 
-    /// Refuses one more span where the limit is reached.
-    pub fn room<E: serde::de::Error>(&self, spans: usize) -> Result<(), E> {
+    /// Begins a span, or refuses it where `spans` before it reach the limit.
+    pub fn begin_span<E: serde::de::Error>(&self, spans: usize) -> Result<(), E> {
         let most = self.limits.max_spans;
         if spans < most {
+            self.entries_before.set(self.entries.get());
             return Ok(());
         }
-        Err(self.fail(Fault::TooLarge {
-            peer: format!("more than {most} spans"),
-            remedy: "split the list into several requests".to_owned(),
-        }))
+        Err(self.too_large(
+            format!("more than {most} spans"),
+            "split the list into several requests, or raise ingest.max_spans",
+        ))
+    }
+
+    /// Counts one more annotation or tag, before it is read, or refuses it where a limit is reached.
+    pub fn begin_entry<E: serde::de::Error>(&self) -> Result<(), E> {
+        let entries = self.entries.get() + 1;
+        self.entries.set(entries);
+        let (all, of_span) = (self.limits.max_entries, self.limits.max_span_entries);
+        if entries - self.entries_before.get() > of_span {
+            return Err(self.too_large(
+                format!("more than {of_span} annotations and tags in a span"),
+                "send fewer, or raise ingest.max_span_entries",
+            ));
+        }
+        if entries > all {
+            return Err(self.too_large(
+                format!("more than {all} annotations and tags"),
+                "split the list into several requests, or raise ingest.max_entries",
+            ));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    pub fn too_large<E: serde::de::Error>(&self, peer: String, remedy: &str) -> E {
+        self.fail(Fault::TooLarge { peer, remedy: remedy.to_owned() })
     }
 
     /// Refuses a name or a key over the limit. `what` says what it names.

@@ -93,7 +93,7 @@ impl<'de> Fields<'de> for OneSpan<'_, '_, 'de> {
         let id = Text { reader, null: Null::Refused };
         let long = Long::optional(reader);
         let endpoint = EndpointFields { reader, depth: SPAN_DEPTH };
-        reader.room(self.spans.len())?;
+        reader.begin_span(self.spans.len())?;
         let mut trace_id = None;
         let mut span_id = None;
         self.spans.push(Span::new(TraceId::narrow(0), 0));
@@ -261,6 +261,7 @@ impl<'de> Fields<'de> for OneAnnotation<'_, '_, 'de> {
 
     fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reader = self.reader;
+        reader.begin_entry()?;
         let mut timestamp = None;
         let mut value = None;
         while let Some(field) = map.next_key::<AnnotationField>()? {
@@ -311,6 +312,7 @@ impl<'de> Fields<'de> for Tags<'_, '_, 'de> {
             tags.reserve(8);
         }
         while let Some(key) = map.next_key_seed(TagKey)? {
+            reader.begin_entry()?;
             let Some(value) = map.next_value_seed(Text { reader, null: Null::NoValue })? else { continue };
             let key = reader.name("tag", key)?;
             let (value, original) = reader.cut(value);

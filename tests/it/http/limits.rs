@@ -76,6 +76,55 @@ fn more_spans_than_a_request_may_hold_are_refused() {
 }
 
 #[test]
+fn more_annotations_and_tags_than_a_span_or_a_request_may_hold_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--ingest-max-entries", "3", "--ingest-max-span-entries", "2"]);
+    let v1 = |tags: usize| {
+        let tags = vec![r#"{"key":"k","value":""}"#; tags].join(",");
+        format!(r#"{{"traceId":"1","id":"1","binaryAnnotations":[{tags}]}}"#)
+    };
+    let v2 = |annotations: usize| {
+        let annotations = vec![r#"{"timestamp":1,"value":""}"#; annotations].join(",");
+        format!(r#"{{"traceId":"1","id":"1","annotations":[{annotations}]}}"#)
+    };
+    let mut client = server.connect();
+    let mut post = |path: &str, body: String| client.send("POST", path, &[], body.as_bytes());
+    for (path, span) in [("/api/v1/spans", &v1 as &dyn Fn(usize) -> String), ("/api/v2/spans", &v2)] {
+        let refused = post(path, format!("[{}]", span(3)));
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        assert!(refused.text().starts_with("more than 2 annotations and tags in a span "), "{}", refused.text());
+        assert!(refused.text().contains("ingest.max_span_entries"), "{}", refused.text());
+        let refused = post(path, format!("[{},{}]", span(2), span(2)));
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        assert!(refused.text().starts_with("more than 3 annotations and tags "), "{}", refused.text());
+        assert!(refused.text().contains("ingest.max_entries"), "{}", refused.text());
+        assert_eq!(post(path, format!("[{},{}]", span(2), span(1))).status, 202);
+    }
+}
+
+/// A span of 25 bytes takes twenty times that once it is decoded: how many are decoded at a time is bounded, too.
+#[test]
+fn many_large_posts_at_a_time_stay_within_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let spans = vec![r#"{"traceId":"a","id":"b"}"#; 99_999].join(",");
+    let mut body = GzEncoder::new(Vec::new(), Compression::fast());
+    body.write_all(format!("[{spans}]").as_bytes()).unwrap();
+    let body = body.finish().unwrap();
+    let before = server.peak_memory();
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                let answer = server.connect().send("POST", "/api/v2/spans", &[("content-encoding", "gzip")], &body);
+                assert!([202, 503].contains(&answer.status), "{}", answer.text());
+            });
+        }
+    });
+    let grown = server.peak_memory() - before;
+    assert!(grown < 500 << 20, "{} MiB", grown >> 20);
+}
+
+#[test]
 fn requests_that_together_hold_too_much_are_told_to_come_again() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--ingest-max-inflight-bytes", "1KiB"]);
@@ -129,6 +178,46 @@ fn connections_that_do_not_ask_anything_are_closed() {
     let mut idle = server.connect();
     assert_eq!(idle.send("GET", "/health", &[], b"").status, 200);
     assert_eq!(idle.read_to_close().unwrap(), b"");
+}
+
+/// Asks for more than the sockets' buffers hold and reads nothing.
+#[test]
+fn a_client_that_reads_no_answers_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--server-body-timeout", "100ms", "--server-max-connections", "1"]);
+    let mut client = server.connect();
+    let requests = b"GET /openapi.yaml HTTP/1.1\r\nhost: test\r\n\r\n".repeat(1000);
+    let refused = loop {
+        if let Err(e) = client.write(&requests) {
+            break e;
+        }
+    };
+    // Not that this side's patience has come to its end.
+    let closed = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    assert!(closed.contains(&refused.kind()), "{refused}");
+    // Its place is free again.
+    while server.get("/health").status != 200 {}
+}
+
+/// It answers pings, so it seems to live.
+#[test]
+fn an_http2_client_that_asks_nothing_more_is_told_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--server-header-timeout", "100ms", "--server-max-connections", "1"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let url = format!("http://{}/health", server.address);
+        let request = hyper::Request::get(url).body(Empty::<bytes::Bytes>::new()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        // In order, though the sender is still there.
+        connection.await.unwrap().unwrap();
+        assert!(sender.is_closed());
+    });
+    while server.get("/health").status != 200 {}
 }
 
 #[test]

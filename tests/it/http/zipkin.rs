@@ -202,6 +202,29 @@ fn one_project_takes_every_id_as_its_name() {
     assert_eq!(server.get("/v1/anything/ats/spans?traceId=1").json()["errorCode"], "SVCSTG.ATS.2000");
 }
 
+/// Reads go on, so the server must stay in service.
+#[test]
+fn a_server_that_cannot_write_its_table_is_degraded_and_not_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    assert_eq!(server.post("/api/v2/spans", br#"[{"traceId":"1","id":"1"}]"#).status, 202);
+    let table = dir.path().join("tables/spans");
+    let aside = dir.path().join("tables/aside");
+    std::fs::rename(&table, &aside).unwrap();
+    std::fs::write(&table, b"no folder").unwrap();
+    assert_ne!(server.post("/admin/flush", b"").status, 200);
+    let health = server.get("/health");
+    let component = &health.json()["zipkin"]["details"]["spanlake"];
+    assert_eq!((health.status, &health.json()["status"]), (200, &"UP".into()));
+    assert_eq!(component["status"], "DEGRADED", "{}", health.text());
+    assert!(component["details"]["flush_error"].is_string(), "{}", health.text());
+
+    std::fs::remove_file(&table).unwrap();
+    std::fs::rename(&aside, &table).unwrap();
+    assert_eq!(server.post("/admin/flush", b"").status, 200);
+    assert_eq!(server.get("/health").json()["zipkin"]["details"]["spanlake"]["status"], "UP");
+}
+
 #[test]
 fn health_and_flush_answer_in_json() {
     let dir = tempfile::tempdir().unwrap();

@@ -77,6 +77,13 @@ impl Server {
         std::fs::read_to_string(&self.errors).expect("a log")
     }
 
+    /// The most memory that it had so far, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    }
+
     pub fn connect(&self) -> Client {
         Client::connect(self.address).expect("a connection")
     }

@@ -21,69 +21,60 @@ use std::fmt;
 
 /// Reads a list of v1 spans and splits them into rows. The body is UTF-8 already (see [`crate::codec::utf8`]).
 pub fn decode<'a>(body: &'a str, limits: &Limits) -> Result<Vec<Span<'a>>, DecodeError> {
-    match decode_posted(body, limits) {
-        Ok(posted) => split_all(&posted, limits),
+    match decode_rows(body, limits) {
+        Ok(rows) => Ok(rows),
         Err(error) => match surrogates::mend(body) {
-            Some(mended) => {
-                let rows = split_all(&decode_posted(&mended, limits)?, limits)?;
-                Ok(rows.into_iter().map(Span::into_owned).collect())
-            }
+            Some(mended) => Ok(decode_rows(&mended, limits)?.into_iter().map(Span::into_owned).collect()),
             None => Err(error),
         },
     }
 }
 
-/// The rows of all spans. One posted span of many services has as many rows: they count as spans, so that a small body
-/// cannot take a lot of memory.
-fn split_all<'a>(posted: &[V1Span<'a>], limits: &Limits) -> Result<Vec<Span<'a>>, DecodeError> {
-    let most = limits.max_spans;
-    let mut rows = Vec::with_capacity(posted.len());
-    for (index, span) in posted.iter().enumerate() {
-        if span.annotations.len() + span.binary_annotations.len() <= most {
-            rows.extend(split(span));
-            if rows.len() <= most {
-                continue;
-            }
-        }
-        return Err(DecodeError {
-            peer: format!("more than {most} spans reading List<Span> from json"),
-            place: format!("$[{index}]"),
-            remedy:
-                "each service in a span's annotations makes a span of its own: split the list into several requests"
-                    .to_owned(),
-            too_large: true,
-        });
-    }
-    Ok(rows)
+/// Splits each span as soon as it is read, so that a list is never in memory in both forms. One posted span of many
+/// services has as many rows: they count as spans, so that a small body cannot take a lot of memory.
+fn decode_rows<'a>(body: &'a str, limits: &Limits) -> Result<Vec<Span<'a>>, DecodeError> {
+    each_posted(body, limits, |rows, span| {
+        rows.extend(split(&span));
+        rows.len()
+    })
 }
 
 /// Reads a list of v1 spans as they were posted.
 pub fn decode_posted<'a>(body: &'a str, limits: &Limits) -> Result<Vec<V1Span<'a>>, DecodeError> {
+    each_posted(body, limits, |posted, span| {
+        posted.push(span);
+        posted.len()
+    })
+}
+
+/// What `keep` makes of the spans of a list, one by one; it says how many it has kept.
+fn each_posted<'a, T>(
+    body: &'a str,
+    limits: &Limits,
+    keep: impl Fn(&mut Vec<T>, V1Span<'a>) -> usize,
+) -> Result<Vec<T>, DecodeError> {
     detect::expect_list(body.as_bytes(), Format::JsonV1)?;
     if detect::is_blank(body) {
         return Ok(Vec::new());
     }
     read::body(body, limits, |reader, json| {
-        let mut posted = Vec::new();
-        List(Spans { reader, posted: &mut posted }).deserialize(json)?;
-        Ok(posted)
+        let mut kept = Vec::new();
+        List(Spans { reader, kept: 0, keep: |span| keep(&mut kept, span) }).deserialize(json)?;
+        Ok(kept)
     })
 }
-
-struct Spans<'r, 's, 'a> {
+struct Spans<'r, K> {
     reader: &'r Reader<'r>,
-    posted: &'s mut Vec<V1Span<'a>>,
+    kept: usize,
+    keep: K,
 }
 
-impl<'de> Elements<'de> for Spans<'_, '_, 'de> {
+impl<'de, K: FnMut(V1Span<'de>) -> usize> Elements<'de> for Spans<'_, K> {
     const WHAT: &'static str = "a list of spans";
     const OPTIONAL: bool = false;
 
     fn next<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let one = Object(OneSpan { reader: self.reader, before: self.posted.len() });
-        let Some(span) = list.next_element_seed(one)? else { return Ok(false) };
-        self.posted.push(span);
-        Ok(true)
+        Ok(list.next_element_seed(Object(OneSpan { list: self }))?.is_some())
     }
 }
 
@@ -107,19 +98,17 @@ const SPAN_DEPTH: usize = 2;
 /// The same inside an annotation of either sort.
 const ANNOTATION_DEPTH: usize = SPAN_DEPTH + 2;
 
-struct OneSpan<'r> {
-    reader: &'r Reader<'r>,
-    /// Spans before this one.
-    before: usize,
+struct OneSpan<'s, 'r, K> {
+    list: &'s mut Spans<'r, K>,
 }
 
-impl<'de> Fields<'de> for OneSpan<'_> {
-    type Value = V1Span<'de>;
+impl<'de, K: FnMut(V1Span<'de>) -> usize> Fields<'de> for OneSpan<'_, '_, K> {
+    type Value = ();
     const WHAT: &'static str = "a span object";
 
-    fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<V1Span<'de>, A::Error> {
-        let reader = self.reader;
-        reader.room(self.before)?;
+    fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.list.reader;
+        reader.begin_span(self.list.kept)?;
         let text = Text { reader, null: Null::Absent };
         let id = Text { reader, null: Null::Refused };
         let long = Long::optional(reader);
@@ -175,7 +164,16 @@ impl<'de> Fields<'de> for OneSpan<'_> {
                 return Err(reader.fail(Fault::Says { peer, remedy }));
             }
         }
-        Ok(span)
+        self.list.kept = (self.list.keep)(span);
+        let most = reader.limits.max_spans;
+        if self.list.kept > most {
+            return Err(reader.too_large(
+                format!("more than {most} spans"),
+                "each service in a span's annotations makes a span of its own: split the list into several requests, \
+                 or raise ingest.max_spans",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -226,6 +224,7 @@ impl<'de> Fields<'de> for OneAnnotation<'_, '_, 'de> {
 
     fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reader = self.reader;
+        reader.begin_entry()?;
         let mut timestamp = None;
         let mut value = None;
         let mut endpoint = None;
@@ -288,6 +287,7 @@ impl<'de> Fields<'de> for OneBinaryAnnotation<'_, '_, 'de> {
 
     fn read<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reader = self.reader;
+        reader.begin_entry()?;
         let text = Text { reader, null: Null::Absent };
         let mut key = None;
         let mut value = V1Value::Absent;

@@ -107,6 +107,14 @@ fn refusals_are_in_the_peers_words() {
             r#"{"traceId":"a","id":"b","annotations":[{"timestamp":253370764800000000,"value":"v"}]}"#,
             "timestamp 253370764800000000 is in or after the year 9999".to_owned(),
         ),
+        (
+            r#"{"traceId":"a","id":"b","timestamp":-62135596800000001}"#,
+            "timestamp -62135596800000001 is before the year 1".to_owned(),
+        ),
+        (
+            r#"{"traceId":"a","id":"b","annotations":[{"timestamp":-9223372036854775808,"value":"v"}]}"#,
+            "timestamp -9223372036854775808 is before the year 1".to_owned(),
+        ),
     ];
     for (span, text) in table {
         assert_eq!(refusal(&format!("[{span}]")).peer, format!("{text}{READING}"), "{span}");
@@ -117,7 +125,7 @@ fn refusals_are_in_the_peers_words() {
 
 #[test]
 fn limits_hold() {
-    let limits = Limits { max_spans: 1, max_depth: 6, max_tag_bytes: 4 };
+    let limits = Limits { max_spans: 1, max_depth: 6, max_tag_bytes: 4, ..Limits::default() };
     let error = |body: &str| decode(body, &limits).unwrap_err();
     let two = r#"[{"traceId":"a","id":"b"},{"traceId":"a","id":"b"}]"#;
     assert!(error(two).too_large);
@@ -141,7 +149,28 @@ fn the_rows_of_a_span_count_as_spans() {
     for count in [3, 4] {
         let error = decode(&body(count), &limits).unwrap_err();
         assert!(error.too_large);
-        assert_eq!(error.place, "$[1]");
+        assert!(error.place.starts_with("$[1], "), "{error}");
+        assert_eq!(error.peer, format!("more than 3 spans{READING}"));
+    }
+}
+
+#[test]
+fn annotations_of_both_sorts_are_counted_together_in_a_span_and_in_the_list() {
+    let limits = Limits { max_entries: 5, max_span_entries: 3, ..Limits::default() };
+    let span = |plain: usize, binary: usize| {
+        let plain = vec![r#"{"timestamp":1,"value":"v"}"#; plain].join(",");
+        let binary = vec![r#"{"key":"k","value":""}"#; binary].join(",");
+        format!(r#"{{"traceId":"a","id":"b","annotations":[{plain}],"binaryAnnotations":[{binary}]}}"#)
+    };
+    assert_eq!(decode(&format!("[{},{}]", span(2, 1), span(0, 2)), &limits).unwrap().len(), 2);
+    for (spans, text, place) in [
+        (format!("[{}]", span(2, 2)), "more than 3 annotations and tags in a span", "$[0].binaryAnnotations[1]"),
+        (format!("[{},{}]", span(1, 2), span(1, 2)), "more than 5 annotations and tags", "$[1].binaryAnnotations[1]"),
+    ] {
+        let error = decode(&spans, &limits).unwrap_err();
+        assert!(error.too_large);
+        assert_eq!(error.peer, format!("{text}{READING}"));
+        assert!(error.place.starts_with(place), "{error}");
     }
 }
 

@@ -161,6 +161,22 @@ fn times_of_the_year_9999_are_taken_for_nanoseconds() {
 }
 
 #[test]
+fn times_before_the_year_1_are_refused() {
+    let first = read::START_OF_TIME;
+    let kept = decode(&format!(r#"[{{"traceId":"a","id":"b","timestamp":{first}}}]"#), &Limits::default()).unwrap()[0]
+        .timestamp;
+    assert_eq!(kept, Some(first));
+    let error = refusal_of(r#""timestamp":-62135596800000001"#);
+    assert_eq!(
+        error.to_string(),
+        "timestamp -62135596800000001 is before the year 1 reading List<Span> from json\n\
+         $[0].timestamp, line 1 column 55: send microseconds since 1970, or leave it out where the time is not known"
+    );
+    let error = refusal_of(&format!(r#""annotations":[{{"timestamp":{},"value":"v"}}]"#, i64::MIN));
+    assert!(error.place.starts_with("$[0].annotations[0].timestamp, "), "{error}");
+}
+
+#[test]
 fn more_spans_than_the_limit_are_too_large() {
     let limits = Limits { max_spans: 2, ..Limits::default() };
     let list = |count: usize| format!("[{}]", vec![r#"{"traceId":"a","id":"b"}"#; count].join(","));
@@ -169,6 +185,26 @@ fn more_spans_than_the_limit_are_too_large() {
     assert!(error.too_large);
     assert_eq!(error.peer, "more than 2 spans reading List<Span> from json");
     assert!(!refusal_of(r#""kind":"X""#).too_large);
+}
+
+#[test]
+fn annotations_and_tags_are_counted_together_in_a_span_and_in_the_list() {
+    let limits = Limits { max_entries: 5, max_span_entries: 3, ..Limits::default() };
+    let span = |annotations: usize, tags: usize| {
+        let annotations = vec![r#"{"timestamp":1,"value":"v"}"#; annotations].join(",");
+        let tags = vec![r#""k":"v""#; tags].join(",");
+        format!(r#"{{"traceId":"a","id":"b","annotations":[{annotations}],"tags":{{{tags}}}}}"#)
+    };
+    assert_eq!(decode(&format!("[{},{}]", span(2, 1), span(0, 2)), &limits).unwrap().len(), 2);
+    for (spans, text, place) in [
+        (format!("[{}]", span(2, 2)), "more than 3 annotations and tags in a span", "$[0].tags.k, "),
+        (format!("[{},{}]", span(2, 1), span(3, 0)), "more than 5 annotations and tags", "$[1].annotations[2]"),
+    ] {
+        let error = decode(&spans, &limits).unwrap_err();
+        assert!(error.too_large);
+        assert_eq!(error.peer, format!("{text}{READING}"));
+        assert!(error.place.starts_with(place), "{error}");
+    }
 }
 
 #[test]
