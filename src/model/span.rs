@@ -146,7 +146,12 @@ impl<'a> Span<'a> {
             Cow::Owned(text.into_owned())
         }
         fn own_endpoint(endpoint: Endpoint<'_>) -> Endpoint<'static> {
-            Endpoint { service: endpoint.service.map(own), ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, port: endpoint.port }
+            Endpoint {
+                service: endpoint.service.map(own),
+                ipv4: endpoint.ipv4,
+                ipv6: endpoint.ipv6,
+                port: endpoint.port,
+            }
         }
         Span {
             trace_id: self.trace_id,
@@ -199,8 +204,12 @@ mod tests {
 
     #[test]
     fn of_a_key_sent_twice_the_last_value_wins() {
-        let mut tags: Vec<(Cow<str>, Cow<str>)> =
-            vec![("b".into(), "1".into()), ("a".into(), "1".into()), ("b".into(), "2".into()), ("a".into(), "2".into())];
+        let mut tags: Vec<(Cow<str>, Cow<str>)> = vec![
+            ("b".into(), "1".into()),
+            ("a".into(), "1".into()),
+            ("b".into(), "2".into()),
+            ("a".into(), "2".into()),
+        ];
         Span::settle_tags(&mut tags);
         assert_eq!(tags, vec![("a".into(), "2".into()), ("b".into(), "2".into())]);
     }

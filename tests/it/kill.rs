@@ -48,7 +48,14 @@ fn body(trace: u64, spans: u64, padding: usize) -> String {
 }
 
 /// Posts until the server is gone, and sees to it that it goes: whoever uses up what was drawn kills it.
-fn post_until_killed(server: &Server, seed: u64, next: &AtomicU64, left: &AtomicI64, by_bytes: bool, posted: &Mutex<Posted>) {
+fn post_until_killed(
+    server: &Server,
+    seed: u64,
+    next: &AtomicU64,
+    left: &AtomicI64,
+    by_bytes: bool,
+    posted: &Mutex<Posted>,
+) {
     let mut random = SmallRng::seed_from_u64(seed);
     let Ok(mut client) = Client::connect(server.address) else { return };
     loop {
