@@ -69,6 +69,8 @@ pub struct DataFile {
     fs: Arc<dyn Fs>,
     path: PathBuf,
     loaded: OnceLock<Loaded>,
+    /// Known without the rest of what is loaded; `None` in a file of other making.
+    checksums: OnceLock<Option<Arc<Checksums>>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl DataFile {
     /// The file that `info` names below the table's folder `root`; it is opened at its first use.
     pub fn new(fs: Arc<dyn Fs>, root: &Path, info: FileInfo) -> Self {
         let path = root.join(&info.path);
-        DataFile { info, fs, path, loaded: OnceLock::new() }
+        DataFile { info, fs, path, loaded: OnceLock::new(), checksums: OnceLock::new() }
     }
 
     pub fn info(&self) -> &FileInfo {
@@ -106,15 +108,28 @@ impl DataFile {
         Ok(self.loaded.get_or_init(|| loaded))
     }
 
-    fn read_footer(&self) -> Result<Loaded, Damaged> {
+    /// Opens the file for reads that are checked; its footer and indexes were, on return.
+    pub fn open(&self) -> Result<Source, Damaged> {
         let damaged = |offset: u64, what: String| Damaged { path: self.path.clone(), offset, what };
         let file = self.fs.open(&self.path, OpenMode::Read).map_err(|e| damaged(0, e.to_string()))?;
         let len = file.len().map_err(|e| damaged(0, e.to_string()))?;
         if len != self.info.size {
             return Err(damaged(len, format!("the table's log says {} bytes, the file has {len}", self.info.size)));
         }
-        let checksums = Checksums::read(file.as_ref(), len).map_err(|e| damaged(e.offset, e.what))?;
-        let source = Source { file: file.into(), len, checksums: checksums.map(Arc::new), last: Arc::default() };
+        let checksums = match self.checksums.get() {
+            Some(checksums) => checksums.clone(),
+            None => {
+                let read = Checksums::read(file.as_ref(), len).map_err(|e| damaged(e.offset, e.what))?;
+                self.checksums.get_or_init(|| read.map(Arc::new)).clone()
+            }
+        };
+        Ok(Source { file: file.into(), len, checksums, last: Arc::default() })
+    }
+
+    fn read_footer(&self) -> Result<Loaded, Damaged> {
+        let damaged = |offset: u64, what: String| Damaged { path: self.path.clone(), offset, what };
+        let source = self.open()?;
+        let len = source.len;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata =
             guard(|| ArrowReaderMetadata::load(&source, options)).map_err(|e| damaged(source.last(), e.to_string()))?;
@@ -357,14 +372,14 @@ impl Scan<'_> {
 }
 
 /// Runs the Parquet decoder over bytes that may be damaged: where it panics on them, that is an error like any other.
-fn guard<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+pub fn guard<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(ParquetError::General("the decoder gave up on these bytes".to_owned())))
 }
 
-/// A file's bytes for the Parquet reader: reads name their place, so that many lookups share one handle.
+/// A file's bytes for the Parquet reader, checked: reads name their place, so that many lookups share one handle.
 #[derive(Clone, Debug)]
-struct Source {
+pub struct Source {
     file: Arc<dyn File>,
     len: u64,
     /// `None` in a file of other making.
@@ -374,7 +389,8 @@ struct Source {
 }
 
 impl Source {
-    fn last(&self) -> u64 {
+    /// Where the last read began, or what it met that is damaged.
+    pub fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
     }
 
@@ -420,7 +436,7 @@ impl ChunkReader for Source {
 
 /// Reads on from a place of a file.
 #[derive(Debug)]
-struct Sequential {
+pub struct Sequential {
     source: Source,
     at: u64,
     /// What was read and not given out yet.

@@ -36,6 +36,7 @@ mod space;
 
 pub use layout::day_of;
 pub use memtable::{EncodedBatch, MemTable, StoredSpan};
+pub(crate) use open::parse_node_id;
 
 use self::core::Core;
 use crate::error::{Error, Result};

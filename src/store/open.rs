@@ -133,7 +133,7 @@ async fn what_is_lost(
     // The newest segment is never trimmed: a log without one is not the log that the entry was committed from.
     let there = fs.read_dir(&dir).is_ok_and(|entries| entries.iter().any(|entry| entry.name.ends_with(".wal")));
     if there {
-        match wal::read_after(fs, &dir, floor, &mut |_, _| Ok(())) {
+        match wal::read_after(fs, &dir, None, floor, &mut |_, _| Ok(())) {
             Ok(ReadEnd::Complete { damaged, .. }) if damaged.is_empty() => return Ok(None),
             Ok(_) => {}
             Err(error) => return Ok(Some(format!("the write-ahead log cannot be read ({error})"))),

@@ -17,6 +17,9 @@ pub enum ReadEnd {
         last_seq: u64,
         records: u64,
         damaged: Vec<Damage>,
+        /// Nothing was ever written to the segments that are there, if any are, though `after` is not 0: the newest
+        /// segment is never trimmed, so the log is gone, and with it all that only it held.
+        log_gone: bool,
     },
     /// Records above the floor were trimmed before they were read: their owner has made them durable elsewhere
     /// meanwhile. What was handed out is to be forgotten; read the owner's new floor and try again. `missing` tells
@@ -26,18 +29,25 @@ pub enum ReadEnd {
 
 /// Hands every record above `after` to `each`, in order, without changing anything. A record that is not yet durable
 /// may be among the last ones. An error of the callback ends the read with [`WalError::Replay`].
+///
+/// With the `node_id` also a segment whose header is damaged is read; without it, it takes another segment's header to
+/// know it from.
 pub fn read_after(
     fs: &dyn Fs,
     dir: &Path,
+    node_id: Option<[u8; 16]>,
     after: u64,
     each: &mut dyn FnMut(u64, &[u8]) -> crate::error::Result<()>,
 ) -> Result<ReadEnd, WalError> {
     let mut visitor = Reader { after, each, records: 0, damaged: Vec::new(), trimmed: None };
-    let walked = walk::walk(fs, dir, None, after, &mut visitor)?;
+    let walked = walk::walk(fs, dir, node_id, after, &mut visitor)?;
     let Reader { records, damaged, trimmed, .. } = visitor;
-    Ok(match trimmed {
+    let last_seq = walked.last_seq.max(after);
+    // How far it reached is not known, but at least to where it began.
+    let vanished = walked.newest_trimmed.map(|first_seq| last_seq + 1..=first_seq.max(last_seq + 1));
+    Ok(match trimmed.or(vanished) {
         Some(missing) => ReadEnd::Trimmed { missing },
-        None => ReadEnd::Complete { last_seq: walked.last_seq.max(after), records, damaged },
+        None => ReadEnd::Complete { last_seq, records, damaged, log_gone: after > 0 && !walked.written },
     })
 }
 

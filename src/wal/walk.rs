@@ -51,6 +51,11 @@ pub(super) struct Walked {
     pub segments: Vec<SegmentInfo>,
     /// The last segment that is not blank, and where its records end.
     pub tail: Option<(Segment, Tail)>,
+    /// Whether any segment was not blank.
+    pub written: bool,
+    /// The first sequence of the segment that was the newest when the walk began, if it was trimmed before it was
+    /// opened: its owner has begun another one since.
+    pub newest_trimmed: Option<u64>,
 }
 
 /// Walks over the log in `dir`. What is missing up to `floor` is no loss. Without a node id that of the first readable
@@ -70,11 +75,12 @@ pub(super) fn walk(
     let mut walk = Walk { floor, walked: Walked::default(), visitor };
     for (i, first_seq) in names.iter().copied().enumerate() {
         // One that vanished was trimmed; the next one's header tells whether it was needed.
+        let newest = i + 1 == names.len();
         let Some(segment) = open(fs, dir, first_seq)? else {
             walk.walked.tail = None;
+            walk.walked.newest_trimmed = newest.then_some(first_seq);
             continue;
         };
-        let newest = i + 1 == names.len();
         if walk.segment(segment, node_id, newest)?.is_break() {
             break;
         }
@@ -106,6 +112,7 @@ impl Walk<'_> {
             // A server may have written it between the two looks.
             header = SegmentHeader::read(&*segment.file, &segment.path)?;
         }
+        self.walked.written = true;
         if let (Some(header), Some(node_id)) = (header, node_id) {
             header.check_node(&node_id, &segment.path)?;
         }

@@ -11,7 +11,7 @@
 //! 3. of equal span ids, the whole rows.
 
 use super::rows::{SelectedRows, has_nulls};
-use super::source::{LogBatch, Source};
+use super::source::{LogBatch, Source, digest};
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
 use crate::lake::file_reader::Damaged;
@@ -20,7 +20,6 @@ use crate::model::hex;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,8 +70,7 @@ fn find(source: &Source, files: &[usize]) -> Result<Excluded> {
         }
     }
     if days.len() > 1 {
-        let has_strays =
-            parallel(files, |place| source.files.get(*place).is_some_and(|file| may_hold_strays(source, file)));
+        let has_strays = parallel(files, |place| source.files.get(*place).is_some_and(|file| may_hold_strays(file)));
         let files: Vec<usize> = files.iter().zip(has_strays).filter(|(_, has)| *has).map(|(place, _)| *place).collect();
         if files.len() > 1 {
             compare(source, &files, &[], Which::Strays, &mut excluded)?;
@@ -95,11 +93,11 @@ enum Which {
 
 /// Whether a file may hold rows whose day is not their timestamp's: by the bounds in the table's log, else by its
 /// footer.
-fn may_hold_strays(source: &Source, file: &DataFile) -> bool {
+fn may_hold_strays(file: &DataFile) -> bool {
     let day = file.info().day;
     match file.info().stats.timestamp {
         Some((least, greatest)) if lies_in(day, least) && lies_in(day, greatest) => {
-            has_nulls(source.fs.as_ref(), file, "timestamp").unwrap_or(true)
+            has_nulls(file, "timestamp").unwrap_or(true)
         }
         _ => true,
     }
@@ -139,9 +137,8 @@ struct Run {
 type Candidate<D> = (i64, u64, D, usize, usize);
 
 fn compare(source: &Source, files: &[usize], log: &[LogRow], which: Which, excluded: &mut Excluded) -> Result<()> {
-    let read = |place: usize| {
-        source.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(source, file, place, which)))
-    };
+    let read =
+        |place: usize| source.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(file, place, which)));
     let mut all: Vec<Run> = parallel(files, |place| read(*place)).into_iter().flatten().collect();
     all.extend(log.iter().enumerate().map(|(start, (low, ..))| Run { low: *low, member: LOG, start, len: 1 }));
     // Stable, because that sort finds the sorted pieces.
@@ -197,7 +194,7 @@ fn group<T>(items: Vec<T>, member: impl Fn(&T) -> usize) -> Vec<(usize, Vec<T>)>
 /// cannot be answered either.
 fn noted<T>(source: &Source, (read, damage): (Vec<T>, Result<(), Damaged>)) -> Vec<T> {
     if let Err(damage) = damage {
-        source.notes.add(format!("{damage}; what cannot be read is missing from the answer"));
+        source.notes.add_damage(&damage);
     }
     read
 }
@@ -207,7 +204,7 @@ fn lows_of(batch: &RecordBatch) -> Result<&arrow::array::Int64Array> {
     column.ok_or_else(|| Error::damaged("rows without a bigint column trace_low"))
 }
 
-fn runs(source: &Source, file: &DataFile, member: usize, which: Which) -> (Vec<Run>, Result<(), Damaged>) {
+fn runs(file: &DataFile, member: usize, which: Which) -> (Vec<Run>, Result<(), Damaged>) {
     let mut runs: Vec<Run> = Vec::new();
     let mut at = 0;
     let columns = match which {
@@ -215,7 +212,7 @@ fn runs(source: &Source, file: &DataFile, member: usize, which: Which) -> (Vec<R
         Which::Strays => &["trace_low", "timestamp"][..],
     };
     let mut read = || -> Result<(), Damaged> {
-        let mut rows = SelectedRows::open(source.fs.as_ref(), file, Some(columns), None)?;
+        let mut rows = SelectedRows::open(file, Some(columns), None)?;
         while let Some(batch) = rows.next_batch()? {
             let lows = lows_of(&batch).map_err(|e| no_column(file, e))?;
             let timestamps = batch
@@ -268,7 +265,7 @@ fn span_ids(source: &Source, member: usize, runs: &[Run], log: &[LogRow]) -> Res
     let mut places = runs.iter().flat_map(|run| (run.start..run.start + run.len).map(|row| (run.low, row)));
     let mut found = Vec::new();
     let mut read = || -> Result<(), Damaged> {
-        let mut rows = SelectedRows::open(source.fs.as_ref(), file, Some(&["span_id"]), Some(&ranges))?;
+        let mut rows = SelectedRows::open(file, Some(&["span_id"]), Some(&ranges))?;
         while let Some(batch) = rows.next_batch()? {
             let ids = batch.column_by_name("span_id").and_then(|column| column.as_string_opt::<i32>());
             let ids = ids.ok_or_else(|| no_column(file, Error::damaged("there is no text column span_id")))?;
@@ -290,7 +287,7 @@ fn digests(source: &Source, member: usize, rows: &[Candidate<()>], log: &[LogRow
         for (place, low, id) in places {
             let Some((_, number, row)) = log.get(place).copied() else { continue };
             let Some(batch) = source.log.get(number) else { continue };
-            found.push((low, id, digest(&rows_of(&batch.rows)?, row)?, LOG, place));
+            found.push((low, id, digest_of(&rows_of(&batch.rows)?, row)?, LOG, place));
         }
         return Ok(found);
     }
@@ -298,11 +295,11 @@ fn digests(source: &Source, member: usize, rows: &[Candidate<()>], log: &[LogRow
     let ranges: Vec<Range<usize>> = places.iter().map(|(row, ..)| *row..*row + 1).collect();
     let mut places = places.into_iter();
     let mut read = || -> Result<(), Damaged> {
-        let mut rows = SelectedRows::open(source.fs.as_ref(), file, None, Some(&ranges))?;
+        let mut rows = SelectedRows::open(file, None, Some(&ranges))?;
         while let Some(batch) = rows.next_batch()? {
             let batch = rows_of(&batch).map_err(|e| no_column(file, e))?;
             for (row, (place, low, id)) in (0..batch.len()).zip(&mut places) {
-                let digest = digest(&batch, row).map_err(|e| no_column(file, e))?;
+                let digest = digest_of(&batch, row).map_err(|e| no_column(file, e))?;
                 found.push((low, id, digest, member, place));
             }
         }
@@ -316,16 +313,10 @@ fn rows_of(batch: &RecordBatch) -> Result<Rows<'_>> {
     Rows::of(batch).map_err(|e| Error::damaged(e.to_string()))
 }
 
-/// A digest of a whole row, the scope included. 128 bits: two rows that differ have the same one by chance once in more
-/// rows than all disks hold.
-fn digest(rows: &Rows<'_>, row: usize) -> Result<u128> {
+/// A digest of a whole row, the scope included.
+fn digest_of(rows: &Rows<'_>, row: usize) -> Result<u128> {
     let (scope, span) = (rows.scope(row), rows.span(row).map_err(|e| Error::damaged(e.to_string()))?);
-    let half = |salt: u64| {
-        let mut hasher = DefaultHasher::new();
-        (salt, &scope, &span).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    Ok(half(1) << 64 | half(2))
+    Ok(digest(&(scope, span)))
 }
 
 /// Of batches of rows, which rows have no equal one before them.
@@ -334,7 +325,7 @@ pub fn first_copies(batches: &[RecordBatch]) -> Result<Vec<Vec<bool>>> {
     let mut kept = Vec::with_capacity(batches.len());
     for batch in batches {
         let rows = rows_of(batch)?;
-        let keep: Result<Vec<bool>> = (0..rows.len()).map(|row| Ok(seen.insert(digest(&rows, row)?))).collect();
+        let keep: Result<Vec<bool>> = (0..rows.len()).map(|row| Ok(seen.insert(digest_of(&rows, row)?))).collect();
         kept.push(keep?);
     }
     Ok(kept)

@@ -5,6 +5,7 @@
 //! statement that names its traces is answered like a lookup, by a handful of page reads a file.
 
 use super::duplicates::{self, Duplicates, Excluded};
+use super::rows::CheckedReads;
 use super::source::{Source, blocking, with_days};
 use super::tolerant::Tolerant;
 use crate::error::Result;
@@ -82,7 +83,7 @@ impl Spans {
         let schema = TableSchema::builder(FILE_SCHEMA.clone()).with_table_partition_cols(vec![day]).build();
         let url = ObjectStoreUrl::parse(STORE)?;
         let runtime = state.runtime_env();
-        let reader = CachedParquetFileReaderFactory::new(
+        let footers = CachedParquetFileReaderFactory::new(
             runtime.object_store(&url)?,
             runtime.cache_manager.get_file_metadata_cache(),
         );
@@ -90,7 +91,7 @@ impl Spans {
             .with_pushdown_filters(true)
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true)
-            .with_parquet_file_reader_factory(Arc::new(reader));
+            .with_parquet_file_reader_factory(Arc::new(CheckedReads::new(self.source.clone(), footers)));
         if let Some(implied) = implied {
             parquet = parquet.with_predicate(implied);
         }
@@ -103,6 +104,7 @@ impl Spans {
             rows += (info.rows as usize).saturating_sub(copies.len());
             files.push(partitioned_file(info, copies));
         }
+        // A statement that only counts rows is answered from this, without a look at the files.
         let statistics = Statistics { num_rows: Precision::Exact(rows), ..Statistics::new_unknown(&TABLE_SCHEMA) };
         let source = Tolerant::new(parquet, self.source.clone());
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
@@ -200,7 +202,7 @@ fn look_up(source: &Source, files: &[usize], traces: &BTreeSet<i64>) -> Result<O
         for low in traces {
             let mut found = Vec::new();
             if let Err(damage) = rows_of_trace(file, *low, &mut rows, &mut found) {
-                source.notes.add(format!("{damage}; what cannot be read is missing from the answer"));
+                source.notes.add_damage(&damage);
             }
             if rows > LOOKUP_ROWS {
                 return Ok(None);

@@ -1,51 +1,50 @@
-//! Reads some rows of some columns of a data file, by their places in it.
+//! Reads data files through their checksums: some rows of some columns by their places in a file, and, for DataFusion,
+//! ranges of bytes.
 
-use crate::fs::{File, Fs, OpenMode};
+use super::source::Source;
 use crate::lake::DataFile;
-use crate::lake::file_reader::Damaged;
+use crate::lake::file_reader::{self, Damaged, guard};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use datafusion::common::{DataFusionError, exec_datafusion_err};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileMetrics;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
-use parquet::file::reader::{ChunkReader, Length};
-use std::io::{self, Read};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::ChunkReader;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const BATCH_ROWS: usize = 8_192;
 
 /// Chosen rows of a file, batch by batch, in order.
 pub struct SelectedRows {
     path: PathBuf,
-    reads: Reads,
+    bytes: file_reader::Source,
     reader: ParquetRecordBatchReader,
 }
 
 impl SelectedRows {
     /// Begins to read the columns of those names, or all; of the rows in `ranges` (ascending, apart), or all.
-    pub fn open(
-        fs: &dyn Fs,
-        file: &DataFile,
-        columns: Option<&[&str]>,
-        ranges: Option<&[Range<usize>]>,
-    ) -> Result<Self, Damaged> {
+    pub fn open(file: &DataFile, columns: Option<&[&str]>, ranges: Option<&[Range<usize>]>) -> Result<Self, Damaged> {
         let path = file.path().to_owned();
-        let failed = |e: io::Error| Damaged { path: path.clone(), offset: 0, what: e.to_string() };
-        let handle = fs.open(&path, OpenMode::Read).map_err(failed)?;
-        let len = handle.len().map_err(failed)?;
-        let reads = Reads { file: handle.into(), len, last: Arc::default() };
+        let bytes = file.open()?;
         let open = || {
             let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-            let metadata = ArrowReaderMetadata::load(&reads, options)?;
+            let metadata = ArrowReaderMetadata::load(&bytes, options)?;
             let rows = usize::try_from(metadata.metadata().file_metadata().num_rows())?;
             let mut builder =
-                ParquetRecordBatchReaderBuilder::new_with_metadata(reads.clone(), metadata).with_batch_size(BATCH_ROWS);
+                ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata).with_batch_size(BATCH_ROWS);
             if let Some(names) = columns {
                 let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
                 builder = builder.with_projection(mask);
@@ -57,8 +56,8 @@ impl SelectedRows {
             builder.build()
         };
         match guard(open) {
-            Ok(reader) => Ok(SelectedRows { path, reads, reader }),
-            Err(e) => Err(Damaged { path, offset: reads.last.load(Ordering::Relaxed), what: e.to_string() }),
+            Ok(reader) => Ok(SelectedRows { path, bytes, reader }),
+            Err(e) => Err(Damaged { path, offset: bytes.last(), what: e.to_string() }),
         }
     }
 
@@ -66,18 +65,16 @@ impl SelectedRows {
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, Damaged> {
         guard(|| self.reader.next().transpose().map_err(ParquetError::from)).map_err(|e| Damaged {
             path: self.path.clone(),
-            offset: self.reads.last.load(Ordering::Relaxed),
+            offset: self.bytes.last(),
             what: e.to_string(),
         })
     }
 }
 
 /// Whether a column has nulls, by the file's footer; `None` where that does not say.
-pub fn has_nulls(fs: &dyn Fs, file: &DataFile, column: &str) -> Option<bool> {
-    let handle = fs.open(file.path(), OpenMode::Read).ok()?;
-    let len = handle.len().ok()?;
-    let reads = Reads { file: handle.into(), len, last: Arc::default() };
-    let metadata = guard(|| ParquetMetaDataReader::new().parse_and_finish(&reads)).ok()?;
+pub fn has_nulls(file: &DataFile, column: &str) -> Option<bool> {
+    let bytes = file.open().ok()?;
+    let metadata = guard(|| ParquetMetaDataReader::new().parse_and_finish(&bytes)).ok()?;
     let leaves = metadata.file_metadata().schema_descr().columns();
     let leaf = leaves.iter().position(|leaf| leaf.path().string() == column)?;
     let mut nulls = 0;
@@ -87,57 +84,120 @@ pub fn has_nulls(fs: &dyn Fs, file: &DataFile, column: &str) -> Option<bool> {
     Some(nulls > 0)
 }
 
-/// Runs the Parquet decoder over bytes that may be damaged: where it panics on them, that is an error like any other.
-fn guard<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(ParquetError::General("the decoder gave up on these bytes".to_owned())))
-}
+/// How far apart ranges may lie that are read at once.
+const GAP: u64 = 64 << 10;
 
-/// A file's bytes for the Parquet reader.
-#[derive(Clone, Debug)]
-struct Reads {
-    file: Arc<dyn File>,
-    len: u64,
-    /// Where the last read began, for error messages.
-    last: Arc<AtomicU64>,
-}
-
-impl Length for Reads {
-    fn len(&self) -> u64 {
-        self.len
-    }
-}
-
-impl ChunkReader for Reads {
-    type T = io::BufReader<Sequential>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        self.last.store(start, Ordering::Relaxed);
-        Ok(io::BufReader::new(Sequential { file: self.file.clone(), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        self.last.store(start, Ordering::Relaxed);
-        if start.checked_add(length as u64).is_none_or(|end| end > self.len) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} reach beyond the end")));
-        }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-/// Reads on from a place of a file.
+/// Makes readers of the files of a [`Source`] for DataFusion.
 #[derive(Debug)]
-struct Sequential {
-    file: Arc<dyn File>,
-    at: u64,
+pub struct CheckedReads {
+    source: Arc<Source>,
+    /// Reads the footer and keeps it, once it was checked.
+    footers: CachedParquetFileReaderFactory,
 }
 
-impl Read for Sequential {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buf, self.at)?;
-        self.at += read as u64;
-        Ok(read)
+impl CheckedReads {
+    pub fn new(source: Arc<Source>, footers: CachedParquetFileReaderFactory) -> Self {
+        CheckedReads { source, footers }
     }
+}
+
+impl ParquetFileReaderFactory for CheckedReads {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        footer_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
+        let path = file.object_meta.location.to_string();
+        let data_file = self.source.files.iter().find(|file| file.info().path == path).cloned();
+        let data_file = data_file.ok_or_else(|| exec_datafusion_err!("{path} is no file of this statement"))?;
+        let scanned = ParquetFileMetrics::new(partition, &path, metrics);
+        let footer = self.footers.create_reader(partition, file, footer_hint, metrics)?;
+        Ok(Box::new(CheckedReader { file: data_file, bytes: None, footer, scanned }))
+    }
+}
+
+/// Reads one file.
+struct CheckedReader {
+    file: Arc<DataFile>,
+    /// From the first read on.
+    bytes: Option<file_reader::Source>,
+    footer: Box<dyn AsyncFileReader + Send>,
+    scanned: ParquetFileMetrics,
+}
+
+impl CheckedReader {
+    async fn opened(&mut self) -> Result<file_reader::Source, ParquetError> {
+        if let Some(bytes) = &self.bytes {
+            return Ok(bytes.clone());
+        }
+        let file = self.file.clone();
+        let bytes = on_a_blocking_thread(move || file.open().map_err(|e| ParquetError::External(Box::new(e)))).await?;
+        Ok(self.bytes.insert(bytes).clone())
+    }
+}
+
+impl AsyncFileReader for CheckedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        async move {
+            let read = self.get_byte_ranges(vec![range]).await?;
+            read.into_iter().next().ok_or_else(|| ParquetError::EOF("nothing was read".to_owned()))
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        async move {
+            let wanted: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+            self.scanned.bytes_scanned.add(usize::try_from(wanted)?);
+            let bytes = self.opened().await?;
+            on_a_blocking_thread(move || read_ranges(&bytes, &ranges)).await
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            // Opening checks the footer.
+            self.opened().await?;
+            self.footer.get_metadata(options).await
+        }
+        .boxed()
+    }
+}
+
+/// The bytes of ranges in any order; those near each other are read at once, so that no block is read and checked again
+/// for each page in it.
+fn read_ranges(bytes: &file_reader::Source, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(GAP) => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    let mut read = Vec::with_capacity(merged.len());
+    for range in &merged {
+        read.push(bytes.get_bytes(range.start, usize::try_from(range.end.saturating_sub(range.start))?)?);
+    }
+    let part = |range: &Range<u64>| {
+        let place = merged.partition_point(|merged| merged.start <= range.start).checked_sub(1)?;
+        let skip = usize::try_from(range.start - merged.get(place)?.start).ok()?;
+        let end = skip.checked_add(usize::try_from(range.end.checked_sub(range.start)?).ok()?)?;
+        let within = read.get(place)?;
+        (end <= within.len()).then(|| within.slice(skip..end))
+    };
+    ranges.iter().map(|range| part(range).ok_or_else(|| ParquetError::EOF(format!("no bytes at {range:?}")))).collect()
+}
+
+async fn on_a_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+) -> Result<T, ParquetError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(ParquetError::External(Box::new(e))))
 }

@@ -4,17 +4,18 @@
 //! reader that takes the table first and the log second finds every acknowledged span in one of them, or finds the log
 //! trimmed above what the table had: then the table has a newer version, and the reader starts over.
 
-use crate::codec::stored::{self, Batch};
+use crate::codec::stored::{self, Batch, StoredError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
+use crate::lake::file_reader::Damaged;
 use crate::lake::rows::RowBuilder;
 use crate::lake::schema::TABLE_SCHEMA;
 use crate::lake::{DataFile, Table};
-use crate::model::Scope;
-use crate::store::{StoreConfig, day_of};
-use crate::wal::{self, ReadEnd, WalError};
-use arrow::array::{ArrayRef, Date32Array, RecordBatch};
+use crate::store::{StoreConfig, day_of, parse_node_id};
+use crate::wal::{self, Damage, ReadEnd};
+use arrow::array::{Array, ArrayRef, Date32Array, RecordBatch};
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,14 @@ impl Notes {
         if !notes.contains(&note) {
             notes.push(note);
         }
+    }
+
+    /// Notes what of a data file cannot be read.
+    pub fn add_damage(&self, damage: &Damaged) {
+        self.add(format!(
+            "{damage}; what cannot be read is missing from the answer, but not from a count of all rows, which the \
+             table's log answers"
+        ));
     }
 
     /// What was noted since the last call.
@@ -89,7 +98,7 @@ impl Source {
                 Some(Vec::new())
             } else {
                 let (fs, dir, notes) = (fs.clone(), StoreConfig::wal_dir(folder), notes.clone());
-                match blocking(move || read_log(fs.as_ref(), &dir, floor, &notes)).await? {
+                match blocking(move || read_log(fs.as_ref(), &dir, &node_id, floor, &notes)).await? {
                     Log::Rows(rows) => Some(rows),
                     Log::Trimmed(missing) => {
                         trimmed = Some(missing);
@@ -132,7 +141,7 @@ fn node_id(fs: &dyn Fs, folder: &Path) -> Result<[u8; 16]> {
     let path = StoreConfig::node_id_file(folder);
     let text = match fs::read(fs, &path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             let what = match fs.read_dir(folder) {
                 Ok(_) => "is no data folder: it has no file node-id",
                 Err(_) => "is not there, or is no folder",
@@ -144,9 +153,7 @@ fn node_id(fs: &dyn Fs, folder: &Path) -> Result<[u8; 16]> {
         }
         Err(e) => return Err(Error::new(ErrorKind::Internal, format!("{}: {e}", path.display()))),
     };
-    let digits = std::str::from_utf8(&text).ok().map(str::trim).filter(|digits| digits.len() == 32);
-    let id = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
-    id.map(u128::to_be_bytes).ok_or_else(|| {
+    parse_node_id(&text).ok_or_else(|| {
         Error::damaged(format!("{} does not hold 32 hex digits: restore it from a backup", path.display()))
     })
 }
@@ -156,83 +163,113 @@ enum Log {
     Trimmed(String),
 }
 
-fn read_log(fs: &dyn Fs, dir: &Path, floor: u64, notes: &Notes) -> Result<Log> {
-    let mut records: Vec<Vec<u8>> = Vec::new();
-    let mut keep = |_: u64, payload: &[u8]| {
-        records.push(payload.to_vec());
+fn read_log(fs: &dyn Fs, dir: &Path, node_id: &[u8; 16], floor: u64, notes: &Notes) -> Result<Log> {
+    let mut rows = LogRows::default();
+    let mut undecodable = Vec::new();
+    let mut each = |sequence: u64, record: &[u8]| {
+        if let Err(e) = rows.add(record)? {
+            undecodable.push(format!("log record {sequence} cannot be decoded and is left out: {e}"));
+        }
         Ok(())
     };
-    match wal::read_after(fs, dir, floor, &mut keep) {
-        Ok(ReadEnd::Trimmed { missing }) => {
+    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), floor, &mut each)? {
+        ReadEnd::Trimmed { missing } => {
             return Ok(Log::Trimmed(format!("records {} to {} are gone", missing.start(), missing.end())));
         }
-        Ok(ReadEnd::Complete { damaged, .. }) => {
-            for damage in damaged.iter().filter(|damage| damage.acknowledged) {
-                let missing = damage.missing.as_ref().map_or_else(String::new, |missing| {
-                    format!("; records {} to {} are missing from the answer", missing.start(), missing.end())
-                });
-                notes.add(format!(
-                    "log segment {}: {} damaged bytes at offset {}{missing}",
-                    damage.segment.display(),
-                    damage.len,
-                    damage.offset
-                ));
-            }
-        }
-        // A folder without a log has nothing above its table.
-        Err(WalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e.into()),
+        ReadEnd::Complete { damaged, log_gone, .. } => (damaged, log_gone),
+    };
+    damaged.iter().for_each(|damage| notes.add(describe(damage)));
+    undecodable.into_iter().for_each(|note| notes.add(note));
+    if log_gone {
+        notes.add(format!(
+            "the log {} is gone or empty, though the table was written from it: spans that were acknowledged and not \
+             yet in the table are missing from the answer",
+            dir.display()
+        ));
     }
-    Ok(Log::Rows(to_rows(&records, notes)?))
+    Ok(Log::Rows(rows.finish()?))
 }
 
-/// The records as rows, each once: a span's encoding is canonical, so equal spans of equal scopes have equal bytes.
-fn to_rows(records: &[Vec<u8>], notes: &Notes) -> Result<Vec<LogBatch>> {
-    let failed = |e: arrow::error::ArrowError| Error::internal(format!("the log's records as rows: {e}"));
-    let mut scopes: Vec<Scope<'_>> = Vec::new();
-    let mut seen: HashSet<(usize, &[u8])> = HashSet::new();
-    let mut batches = Vec::new();
-    let (mut builder, mut days, mut day_is_own) = (RowBuilder::default(), Vec::new(), Vec::new());
-    for record in records {
-        let mut decode = || -> Result<(), stored::StoredError> {
-            let mut batch = Batch::open(record)?;
-            let scope = match scopes.iter().position(|scope| *scope == batch.scope) {
-                Some(place) => place,
-                None => {
-                    scopes.push(batch.scope.clone());
-                    scopes.len() - 1
-                }
-            };
-            while let Some(place) = batch.next_span()? {
-                let Some(body) = record.get(place.offset..place.offset + place.len) else { break };
-                let span = stored::decode_span(body)?;
-                if !seen.insert((scope, body)) {
-                    continue;
-                }
-                builder.push(&batch.scope, &span);
-                let day = day_of(span.timestamp, batch.arrival);
-                days.push(day);
-                day_is_own.push(span.timestamp.is_some_and(|micros| day_of(Some(micros), micros) == day));
-                if builder.rows() == BATCH_ROWS {
-                    batches.push((builder.finish(), std::mem::take(&mut days), std::mem::take(&mut day_is_own)));
-                }
-            }
-            Ok(())
+fn describe(damage: &Damage) -> String {
+    let Damage { segment, offset, len, missing, acknowledged, .. } = damage;
+    let missing = match missing {
+        Some(missing) => format!("; records {} to {} are missing from the answer", missing.start(), missing.end()),
+        None => "; the records around them were read".to_owned(),
+    };
+    let cause = if *acknowledged { "" } else { " (damage, or a write that a power cut left unfinished)" };
+    format!("log segment {}: {len} unreadable bytes at offset {offset}{cause}{missing}", segment.display())
+}
+
+/// The log's records as rows, each once: a span's encoding is canonical, so equal spans of equal scopes have equal
+/// bytes. Of those only digests are kept.
+#[derive(Default)]
+struct LogRows {
+    seen: HashSet<u128>,
+    builder: RowBuilder,
+    days: Vec<i32>,
+    day_is_own: Vec<bool>,
+    batches: Vec<LogBatch>,
+}
+
+impl LogRows {
+    /// Adds a record's spans, up to where it cannot be decoded.
+    fn add(&mut self, record: &[u8]) -> Result<std::result::Result<(), StoredError>> {
+        let mut batch = match Batch::open(record) {
+            Ok(batch) => batch,
+            Err(e) => return Ok(Err(e)),
         };
-        if let Err(e) = decode() {
-            notes.add(format!("a log record cannot be decoded and is left out: {e}"));
+        loop {
+            let body = match batch.next_span() {
+                Ok(place) => place.and_then(|place| record.get(place.offset..place.offset + place.len)),
+                Err(e) => return Ok(Err(e)),
+            };
+            let Some(body) = body else { return Ok(Ok(())) };
+            let span = match stored::decode_span(body) {
+                Ok(span) => span,
+                Err(e) => return Ok(Err(e)),
+            };
+            if !self.seen.insert(digest(&(&batch.scope, body))) {
+                continue;
+            }
+            self.builder.push(&batch.scope, &span);
+            let day = day_of(span.timestamp, batch.arrival);
+            self.days.push(day);
+            self.day_is_own.push(span.timestamp.is_some_and(|micros| day_of(Some(micros), micros) == day));
+            if self.builder.rows() == BATCH_ROWS {
+                self.close_batch()?;
+            }
         }
     }
-    if builder.rows() > 0 {
-        batches.push((builder.finish(), days, day_is_own));
+
+    fn close_batch(&mut self) -> Result<()> {
+        let failed = |e: arrow::error::ArrowError| Error::internal(format!("the log's records as rows: {e}"));
+        let (days, day_is_own) = (std::mem::take(&mut self.days), std::mem::take(&mut self.day_is_own));
+        let rows = self.builder.finish().map_err(failed)?;
+        // What the columns grew in beyond what they need would stay for as long as the statement runs.
+        let (schema, mut columns, _) = rows.into_parts();
+        columns.iter_mut().for_each(Array::shrink_to_fit);
+        let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
+        let rows = with_days(&rows, Date32Array::from(days.clone())).map_err(failed)?;
+        self.batches.push(LogBatch { rows, days, day_is_own });
+        Ok(())
     }
-    batches
-        .into_iter()
-        .map(|(rows, days, day_is_own)| {
-            let rows = with_days(&rows.map_err(failed)?, Date32Array::from(days.clone())).map_err(failed)?;
-            Ok(LogBatch { rows, days, day_is_own })
-        })
-        .collect()
+
+    fn finish(mut self) -> Result<Vec<LogBatch>> {
+        if self.builder.rows() > 0 {
+            self.close_batch()?;
+        }
+        Ok(self.batches)
+    }
+}
+
+/// 128 bits: two values that differ have the same digest by chance once in more rows than all disks hold.
+pub fn digest(value: &impl Hash) -> u128 {
+    let half = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        (salt, value).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
 }
 
 /// Rows of a data file or of the log in the columns of the table.

@@ -277,7 +277,7 @@ fn note_damage(file: &DataFile, notes: &Notes) -> bool {
     match read {
         Ok(()) => false,
         Err(damage) => {
-            notes.add(format!("{damage}; what cannot be read is missing from the answer"));
+            notes.add_damage(&damage);
             true
         }
     }

@@ -130,3 +130,82 @@ async fn a_damaged_log_record_is_named_with_its_offset_and_the_rest_is_answered(
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(notes[0].contains(segment.to_str().unwrap()) && notes[0].contains("offset 64"), "{notes:?}");
 }
+
+fn only_segment(lake: &Lake) -> PathBuf {
+    let wal = StoreConfig::wal_dir(&lake.data());
+    std::fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_file()).unwrap()
+}
+
+/// The server reads on behind a damaged header, and so must what reads beside it.
+#[tokio::test]
+async fn a_damaged_segment_header_hides_no_span() {
+    let lake = Lake::new().await;
+    lake.post(&[span(1, 1)]).await;
+    lake.flush().await;
+    lake.post(&[span(2, 2)]).await;
+    let segment = only_segment(&lake);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let (rows, notes) = lake.try_rows("select count(*) from spans", false).await.unwrap();
+    assert_eq!(rows, ["2"]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains(segment.to_str().unwrap()) && notes[0].contains("offset 0"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_told() {
+    let lake = Lake::new().await;
+    lake.post(&[span(1, 1)]).await;
+    let count = "select count(*) from spans";
+    assert_eq!(lake.try_rows(count, false).await.unwrap(), (vec!["1".to_owned()], Vec::new()));
+    lake.flush().await;
+    assert_eq!(lake.try_rows(count, false).await.unwrap().1, [""; 0], "all is in the table");
+    lake.post(&[span(2, 2)]).await;
+    let segment = only_segment(&lake);
+    let wal = segment.parent().unwrap();
+    std::fs::write(&segment, vec![0; 4096]).unwrap();
+    for what in ["a blank segment", "no segment", "no folder"] {
+        let (rows, notes) = lake.try_rows(count, false).await.unwrap();
+        assert_eq!(rows, ["1"], "{what}");
+        assert_eq!(notes.len(), 1, "{what}: {notes:?}");
+        assert!(notes[0].starts_with(&format!("the log {} is gone or empty", wal.display())), "{what}: {notes:?}");
+        assert_eq!(lake.try_rows(count, true).await.unwrap().1, [""; 0], "{what}: the log was not asked for");
+        match what {
+            "a blank segment" => std::fs::remove_file(&segment).unwrap(),
+            _ => _ = std::fs::remove_dir_all(wal),
+        }
+    }
+}
+
+/// Values that decode but are not what was written would be answered as if they were.
+#[tokio::test]
+async fn no_flipped_bit_of_a_data_file_changes_an_answer_in_silence() {
+    let lake = Lake::new().await;
+    let spans: Vec<_> = (1..=300).map(|id| span(id / 3 + 1, id)).collect();
+    lake.post(&spans).await;
+    lake.flush().await;
+    lake.post(&[span(500, 500)]).await;
+    lake.flush().await;
+    let file = lake.data_files().into_iter().max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let statements = [
+        "select trace_id, span_id, name, kind, timestamp, duration, service, tags from spans order by 1, 2",
+        "select span_id, duration from spans where trace_id = '0000000000000007' order by 1",
+        "select sum(duration), count(distinct span_id), min(timestamp) from spans where duration < 1000",
+    ];
+    let mut whole = Vec::new();
+    for sql in statements {
+        whole.push(lake.rows(sql).await);
+    }
+    for at in (0..bytes.len()).step_by(bytes.len() / 30) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &flipped).unwrap();
+        for (sql, whole) in statements.iter().zip(&whole) {
+            let (rows, notes) = lake.try_rows(sql, false).await.unwrap();
+            let told = notes.iter().any(|note| note.contains(file.to_str().unwrap()) && note.contains("near byte "));
+            assert!(told || rows == *whole, "byte {at}: {sql}");
+        }
+    }
+}

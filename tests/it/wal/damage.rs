@@ -26,7 +26,7 @@ fn check(fs: &SimFs, written: &[(u64, Bytes)], hits: usize, case: &str) -> Opene
 
     // A reader in another process sees the same, up to what may be under way.
     let mut read = Vec::new();
-    let end = read_after(fs, Path::new(DIR), 0, &mut |seq, payload| {
+    let end = read_after(fs, Path::new(DIR), Some([7; 16]), 0, &mut |seq, payload| {
         read.push((seq, Bytes::copy_from_slice(payload)));
         Ok(())
     });
@@ -174,7 +174,7 @@ fn noise_is_no_record() {
         assert_eq!(append(&opened.wal, &payload(0, 50)).unwrap(), 6.max(opened.recovery.next_seq));
         drop(opened);
         assert_eq!(open(&fs, 0).unwrap().replayed.len(), 1);
-        let end = read_after(&fs, Path::new(DIR), 4, &mut |_, _| Ok(()));
+        let end = read_after(&fs, Path::new(DIR), None, 4, &mut |_, _| Ok(()));
         assert!(matches!(end, Ok(ReadEnd::Complete { records: 1, .. })), "length {len}: {end:?}");
     }
 }

@@ -220,12 +220,12 @@ fn a_real_disk_keeps_a_log() {
         append(&wal, payload).unwrap();
     }
     let mut read = Vec::new();
-    let end = read_after(&RealFs, &config.dir, 0, &mut |_, payload| {
+    let end = read_after(&RealFs, &config.dir, None, 0, &mut |_, payload| {
         read.push(Bytes::copy_from_slice(payload));
         Ok(())
     });
     assert_eq!(read, payloads);
-    assert_eq!(end.unwrap(), ReadEnd::Complete { last_seq: 20, records: 20, damaged: Vec::new() });
+    assert_eq!(end.unwrap(), ReadEnd::Complete { last_seq: 20, records: 20, damaged: Vec::new(), log_gone: false });
     wal.trim(20).unwrap();
     drop(wal);
     assert_eq!(std::fs::read_dir(&config.dir).unwrap().count(), 1);
