@@ -102,13 +102,14 @@ pub(super) async fn serve_connection(
     }
 }
 
-/// Answers one request, and sees to it that its body is read to the end, so that the connection can go on.
+/// Answers one request, and sees to it that its body is read to the end, so that the connection can go on. The answer
+/// does not wait for that: a client that looks may stop sending.
 async fn handle(
     connections: Arc<Connections>,
     activity: Arc<Activity>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let _under_way = activity.begin();
+    let under_way = activity.begin();
     let (head, body) = request.into_parts();
     let body = SharedBody::new(body);
     let (method, path) = (head.method.clone(), head.uri.path().to_owned());
@@ -123,8 +124,18 @@ async fn handle(
         }
     };
     let closes = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
-    if !closes && !body.drain(connections.body_timeout).await {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !closes {
+        match body.drain(connections.body_timeout).now_or_never() {
+            Some(true) => {}
+            Some(false) => {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            // Where it does not come to an end in time, the connection ends with it.
+            None => drop(tokio::spawn(async move {
+                body.drain(connections.body_timeout).await;
+                drop(under_way);
+            })),
+        }
     }
     Ok(response.map(|body| Answer::new(body, activity.clone())))
 }

@@ -46,6 +46,27 @@ fn a_client_that_asks_first_is_told_before_it_sends() {
     assert_eq!(client.read_answer(false).unwrap().status, 413);
 }
 
+/// Nobody has to send megabytes to learn that the path was wrong.
+#[test]
+fn a_refusal_that_needs_no_body_does_not_wait_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let mut client = server.connect();
+    let body = vec![b' '; 20 << 20];
+    for (request, status) in [
+        ("POST /none HTTP/1.1", 404),
+        ("PUT /api/v2/spans HTTP/1.1", 405),
+        ("POST /api/v2/spans HTTP/1.1\r\ncontent-encoding: br", 415),
+        ("POST /api/v2/spans HTTP/1.1", 413),
+    ] {
+        client.write(format!("{request}\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
+        assert_eq!(client.read_answer(false).unwrap().status, status);
+        // One that sends it all the same can go on.
+        client.write(&body).unwrap();
+    }
+    assert_eq!(client.send("POST", "/api/v2/spans", &[], SPAN).status, 202);
+}
+
 #[test]
 fn a_gzip_bomb_is_refused() {
     let dir = tempfile::tempdir().unwrap();
