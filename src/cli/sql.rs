@@ -22,17 +22,18 @@ const EXAMPLES: &str = "\
 Examples:
   spanlake sql                                       a prompt; .help there says more
   spanlake sql \"select * from traces order by start desc limit 20\"
-  spanlake sql \"select service, name, approx_percentile_cont(duration, 0.99) as p99 from spans group by 1, 2\"
+  spanlake sql \"select service, approx_percentile_cont(duration, 0.99) p99 from spans group by 1\"
   spanlake sql \"select * from spans where trace_id = '000000000000162e'\"
   spanlake sql \"select span_id, tags['http.method'] from spans where tags['customer'] = '42'\"
   spanlake sql --format parquet --output slow.parquet \"select * from spans where duration > 1000000\"
   echo \"select count(*) from spans\" | spanlake sql --format csv
 
 Tables: spans, annotations, tags, traces (`describe spans` lists the columns).
-Times are UTC, in microseconds, as are durations; a time outside the calendar is written as its number of microseconds.
+Times are UTC; a time outside the calendar is written as its number of microseconds. Durations are microseconds. \
 A statement sees all that was acknowledged before it began. Nothing is ever written to the data folder.
-Outside the bound of --memory are the spans that are in the log and not yet in the table (as much as the server keeps
-of them in memory, about twice over; --table-only leaves them out), indexes of data files, and batches being read.";
+
+Outside the bound of --memory are the spans that are in the log and not yet in the table (--table-only leaves them out), \
+the indexes of data files, and the batches being read.";
 
 pub fn command() -> Command {
     Command::new("sql")

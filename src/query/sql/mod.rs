@@ -5,8 +5,8 @@
 //! ```text
 //! statement -> parsed, only reading ones pass (statement)
 //!   -> the table at one version and the log above it (source)
-//!   -> views over the stored spans (views, tags) -> planned; files pruned, copies found (provider, duplicates)
-//!   -> executed in bounded memory (memory), damage passed over (tolerant)
+//!   -> views over the stored spans (views, tags) -> planned (instants); files pruned, copies found (provider, duplicates)
+//!   -> executed in bounded memory (memory), all bytes of files checked (rows), damage passed over (tolerant)
 //! ```
 //!
 //! Invariants:
@@ -56,7 +56,7 @@ const MEMORY_OF_A_THREAD: usize = 64 << 20;
 /// How statements are run.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
-    /// Bytes that sorts, joins and groups may take before they spill.
+    /// Bytes that sorts, joins and groups may take before they spill; the log's rows are not among them.
     pub memory: usize,
     /// Whether what is only in the log is left out.
     pub table_only: bool,
