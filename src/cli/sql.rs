@@ -1,5 +1,6 @@
 //! `spanlake sql`: questions in SQL over a data folder, whose server may or may not be running.
 
+mod instants;
 mod output;
 mod prompt;
 
@@ -21,14 +22,18 @@ const EXAMPLES: &str = "\
 Examples:
   spanlake sql                                       a prompt; .help there says more
   spanlake sql \"select * from traces order by start desc limit 20\"
-  spanlake sql \"select service, name, approx_percentile_cont(duration, 0.99) as p99 from spans group by 1, 2\"
+  spanlake sql \"select service, approx_percentile_cont(duration, 0.99) p99 from spans group by 1\"
   spanlake sql \"select * from spans where trace_id = '000000000000162e'\"
   spanlake sql \"select span_id, tags['http.method'] from spans where tags['customer'] = '42'\"
   spanlake sql --format parquet --output slow.parquet \"select * from spans where duration > 1000000\"
   echo \"select count(*) from spans\" | spanlake sql --format csv
 
-Tables: spans, annotations, tags, traces (`describe spans` lists the columns). Times are microseconds UTC, durations
-microseconds. A statement sees all that was acknowledged before it began. Nothing is ever written to the data folder.";
+Tables: spans, annotations, tags, traces (`describe spans` lists the columns).
+Times are UTC; a time outside the calendar is written as its number of microseconds. Durations are microseconds. \
+A statement sees all that was acknowledged before it began. Nothing is ever written to the data folder.
+
+Outside the bound of --memory are the spans that are in the log and not yet in the table (--table-only leaves them out), \
+the indexes of data files, and the batches being read.";
 
 pub fn command() -> Command {
     Command::new("sql")
@@ -63,7 +68,7 @@ pub fn command() -> Command {
                 .value_name("SIZE")
                 .value_parser(memory)
                 .default_value("1GiB")
-                .help("How much memory sorts, joins and groups may take before they spill to temporary files"),
+                .help("How much memory sorts, joins and groups may take before they spill to temporary files; at least 32MiB"),
         )
         .arg(Arg::new("query").value_name("QUERY").num_args(0..).help("The statements; without any they are asked for, or read from standard input"))
 }

@@ -1,12 +1,12 @@
 //! Answers as bytes: a table for a person, or a format for a program, written batch by batch.
 
+use super::instants;
 use crate::error::{Error, Result};
 use crate::query::sql::Answer;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use arrow::json::writer::{EncoderOptions, JsonArray, LineDelimited, make_encoder};
-use arrow::util::display::FormatOptions;
+use arrow::json::writer::{JsonArray, LineDelimited, make_encoder};
 use arrow::util::pretty::pretty_format_batches_with_options;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -159,7 +159,9 @@ async fn write_rows(answer: &mut Answer, format: Format, sink: &mut Sink, rows: 
         Format::Table => return write_table(answer, sink, rows).await,
         Format::Json => {
             // Every object has every key: a program need not tell an absent value from an unknown name.
-            let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+            let builder = arrow::json::WriterBuilder::new()
+                .with_explicit_nulls(true)
+                .with_encoder_factory(Arc::new(instants::Instants));
             let mut writer = builder.build::<_, JsonArray>(&mut *sink);
             each_batch!(batch => writer.write(&batch)?);
             writer.finish()?;
@@ -167,7 +169,9 @@ async fn write_rows(answer: &mut Answer, format: Format, sink: &mut Sink, rows: 
             sink.write_all(b"\n")?;
         }
         Format::Ndjson => {
-            let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+            let builder = arrow::json::WriterBuilder::new()
+                .with_explicit_nulls(true)
+                .with_encoder_factory(Arc::new(instants::Instants));
             let mut writer = builder.build::<_, LineDelimited>(&mut *sink);
             each_batch!(batch => writer.write(&batch)?);
             writer.finish()?;
@@ -207,8 +211,7 @@ async fn write_table(answer: &mut Answer, sink: &mut Sink, rows: &mut usize) -> 
             break;
         }
     }
-    let options = FormatOptions::default().with_display_error(true);
-    let table = pretty_format_batches_with_options(&batches, &options)?;
+    let table = pretty_format_batches_with_options(&batches, &instants::table_options())?;
     writeln!(sink, "{table}")?;
     sink.flush()?;
     if more {
@@ -217,7 +220,8 @@ async fn write_table(answer: &mut Answer, sink: &mut Sink, rows: &mut usize) -> 
     Ok(())
 }
 
-/// The batch with lists, maps and structures as JSON texts, which a cell of CSV can hold.
+/// The batch with lists, maps and structures as JSON texts, and instants outside the calendar as texts: what a cell of
+/// CSV can hold.
 fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
@@ -225,6 +229,9 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         if field.data_type().is_nested() {
             fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
             columns.push(as_json(field, column)?);
+        } else if let Some(texts) = instants::outside(column)? {
+            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+            columns.push(texts);
         } else {
             fields.push(field.clone());
             columns.push(column.clone());
@@ -235,7 +242,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 }
 
 fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let options = EncoderOptions::default();
+    let options = instants::json_options();
     let mut encoder = make_encoder(field, column.as_ref(), &options)?;
     let mut texts = StringBuilder::new();
     let mut text = Vec::new();

@@ -5,8 +5,8 @@
 //! ```text
 //! statement -> parsed, only reading ones pass (statement)
 //!   -> the table at one version and the log above it (source)
-//!   -> views over the stored spans (views, tags) -> planned; files pruned, copies found (provider, duplicates)
-//!   -> executed in bounded memory (memory), damage passed over (tolerant)
+//!   -> views over the stored spans (views, tags) -> planned (instants); files pruned, copies found (provider, duplicates)
+//!   -> executed in bounded memory (memory), all bytes of files checked (rows), damage passed over (tolerant)
 //! ```
 //!
 //! Invariants:
@@ -16,6 +16,7 @@
 //!   read but those of the data folder.
 
 mod duplicates;
+mod instants;
 mod memory;
 mod provider;
 mod rows;
@@ -40,6 +41,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -54,7 +56,7 @@ const MEMORY_OF_A_THREAD: usize = 64 << 20;
 /// How statements are run.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
-    /// Bytes that sorts, joins and groups may take before they spill.
+    /// Bytes that sorts, joins and groups may take before they spill; the log's rows are not among them.
     pub memory: usize,
     /// Whether what is only in the log is left out.
     pub table_only: bool,
@@ -127,10 +129,13 @@ impl Engine {
             .with_information_schema(true)
             .with_default_catalog_and_schema("spanlake", "public")
             .with_create_default_catalog_and_schema(true);
+        let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(instants::InstantRule)];
+        rules.extend(Analyzer::new().rules);
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
             .with_default_features()
+            .with_analyzer_rules(rules)
             .with_optimizer_rule(Arc::new(tags::TagKeyRule))
             .with_optimizer_rule(Arc::new(views::TraceIdRule))
             .build();

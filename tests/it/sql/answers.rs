@@ -227,3 +227,33 @@ async fn the_published_schema_is_that_of_the_code_and_of_a_new_table() {
     assert_eq!(metadata["partitionColumns"], published["partitionColumns"]);
     assert_eq!(metadata["configuration"]["spanlake.schema.version"], VERSION.to_string());
 }
+
+/// Nanoseconds, in which DataFusion would compare them, end in 2262.
+#[tokio::test]
+async fn instants_are_compared_in_microseconds_however_far_away() {
+    let lake = Lake::new().await;
+    let mut ancient = span(1, 2);
+    ancient.timestamp = Some(-100_000 * 365 * DAY);
+    lake.post(&[span(1, 1), ancient]).await;
+    for flushed in [false, true] {
+        if flushed {
+            lake.flush().await;
+        }
+        for (filter, count) in [
+            ("timestamp > '9000-01-01'", "0"),
+            ("timestamp < '9000-01-01T00:00:00Z'", "2"),
+            ("'1000-01-01' < timestamp", "1"),
+            ("timestamp between '1000-01-01' and '9000-01-01'", "1"),
+            ("timestamp in ('2026-11-22T12:00:00.001Z', '9000-01-01')", "1"),
+            ("timestamp = '2026-11-22 12:00:00.001'", "1"),
+            ("timestamp > date '9000-01-01'", "0"),
+            ("timestamp > to_timestamp('2026-11-22T00:00:00')", "1"),
+            ("timestamp < now() or timestamp > now()", "2"),
+        ] {
+            let sql = format!("select count(*) from spans where {filter}");
+            assert_eq!(lake.rows(&sql).await, [count], "{filter}");
+        }
+        let named = "select start > '9000-01-01' as far from traces where start >= '2026-11-22'";
+        assert_eq!(lake.rows(named).await, ["false"]);
+    }
+}

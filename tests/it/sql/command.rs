@@ -229,3 +229,58 @@ fn a_folder_without_data_is_told_from_one_that_is_not_there() {
         assert_eq!(output(args, dir.path()).status.code(), Some(2), "{args:?}");
     }
 }
+
+/// Clocks of senders make up any number; what is stored is told, and a program can read the answer on.
+#[tokio::test(flavor = "multi_thread")]
+async fn instants_outside_the_calendar_are_written_as_their_numbers() {
+    let lake = Lake::new().await;
+    let mut odd = span(1, 1);
+    odd.timestamp = Some(i64::MIN);
+    odd.annotations = vec![Annotation { timestamp: i64::MAX, value: "late".into() }];
+    let mut none = span(1, 3);
+    none.timestamp = None;
+    lake.post(&[odd, span(1, 2), none]).await;
+    for flushed in [false, true] {
+        if flushed {
+            lake.flush().await;
+        }
+        let query = "select timestamp, annotations from spans order by span_id";
+        let of = |format: &str| {
+            let answer = sql(&lake, &["--format", format, query]);
+            assert!(answer.status.success(), "{format}: {}", text(&answer.stderr));
+            String::from_utf8(answer.stdout).unwrap()
+        };
+        let late = serde_json::json!([{"timestamp": "9223372036854775807", "value": "late"}]);
+        let rows = serde_json::json!([
+            {"timestamp": "-9223372036854775808", "annotations": late},
+            {"timestamp": "2026-11-22T12:00:00.002Z", "annotations": null},
+            {"timestamp": null, "annotations": null},
+        ]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&of("json")).unwrap(), rows);
+        assert_eq!(
+            of("csv"),
+            "\
+timestamp,annotations
+-9223372036854775808,\"[{\"\"timestamp\"\":\"\"9223372036854775807\"\",\"\"value\"\":\"\"late\"\"}]\"
+2026-11-22T12:00:00.002Z,
+,
+"
+        );
+        let table = of("table");
+        assert!(
+            table.contains("| -9223372036854775808     | [{timestamp: 9223372036854775807, value: late}] |"),
+            "{table}"
+        );
+        assert!(!table.contains("ERROR"), "{table}");
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_told_what_to_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("afile"), "x").unwrap();
+    let refused = output(&["sql", "--data", "afile", "select 1"], dir.path());
+    assert_eq!(refused.status.code(), Some(1));
+    let expected = "spanlake: afile is not there, or is no folder; name the folder that `spanlake serve` keeps its data in with --data\n";
+    assert_eq!(text(&refused.stderr), expected);
+}
