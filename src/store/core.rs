@@ -1,6 +1,7 @@
 //! What the log's thread, the flush, compaction and readers share.
 
 use super::compact::Compacting;
+use super::flush::FlushWhat;
 use super::layout::{Target, Written};
 use super::space::Removed;
 use super::{EncodedBatch, MemTable, Snapshot, Status, StoreConfig};
@@ -11,7 +12,7 @@ use crate::lake::{DataFile, FileInfo, Table, TableError};
 use crate::wal::Wal;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{Notify, watch};
 
@@ -37,6 +38,9 @@ pub(super) struct Core {
     stopping: watch::Sender<bool>,
     names: AtomicU64,
     notes: Mutex<Notes>,
+    /// The disk is full: the reserve is in use, or there was no space for one. It is there to make room with, so nothing
+    /// but flushes takes space until it is held again.
+    pub drains: AtomicBool,
     /// Files to be deleted; held while some are.
     pub removed: tokio::sync::Mutex<Vec<Removed>>,
 }
@@ -101,17 +105,32 @@ impl Core {
             stopping: watch::Sender::new(false),
             names: AtomicU64::new(0),
             notes: Mutex::default(),
+            drains: AtomicBool::new(false),
             removed: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Adds a batch that the log made durable. Called in the order of the log.
+    /// Adds a batch that the log made durable. Called in the order of the log, by one thread at a time.
     pub fn insert(&self, sequence: u64, batch: EncodedBatch) {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        view.active.append(sequence, batch);
-        if view.active.bytes() >= self.config.flush_bytes {
+        // A memory table is flushed as a whole: it must not grow beyond what the reserve has room for.
+        let over = |view: &View| view.active.bytes().saturating_add(batch.memory()) > self.config.flush_bytes;
+        if over(&self.view.read().unwrap_or_else(PoisonError::into_inner)) {
+            self.freeze();
             self.wake_flush();
         }
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.active.append(sequence, batch);
+        let full = view.active.bytes() >= self.config.flush_bytes;
+        drop(view);
+        if full {
+            self.freeze();
+            self.wake_flush();
+        }
+    }
+
+    /// Whether the disk is full and what space is left is for flushes.
+    pub fn drains(&self) -> bool {
+        self.drains.load(Ordering::Acquire)
     }
 
     pub fn wake_flush(&self) {
@@ -147,7 +166,7 @@ impl Core {
             table_version: version,
             log_sequence: wal.last_durable(),
             log_bytes: wal.bytes(),
-            flush_error: notes.flush_error.clone(),
+            flush_error: notes.flush_error.clone().or_else(|| self.drains().then(|| self.full().to_string())),
             damaged: notes.damaged.clone(),
         }
     }
@@ -170,6 +189,14 @@ impl Core {
         self.stopping.subscribe()
     }
 
+    /// The refusal of a full disk.
+    pub fn full(&self) -> Error {
+        let (bytes, folder) = (self.config.reserve_bytes, self.config.data_dir.display());
+        Error::busy(format!(
+            "the disk is full: the {bytes} bytes of reserve in {folder} are in use for writing what is in memory; free disk space, appends then resume by themselves"
+        ))
+    }
+
     /// Puts the active memory table in line to be flushed.
     pub fn freeze(&self) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +209,17 @@ impl Core {
     /// The memory table that is to be flushed next.
     pub fn next_frozen(&self) -> Option<Arc<MemTable>> {
         self.view.read().unwrap_or_else(PoisonError::into_inner).frozen.front().cloned()
+    }
+
+    /// The last sequence that a flush is to bring to the table; `None` if memory is empty.
+    pub fn flush_until(&self, what: FlushWhat) -> Option<u64> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let (active, frozen) =
+            (view.active.last_sequence(), view.frozen.back().and_then(|table| table.last_sequence()));
+        match what {
+            FlushWhat::All => active.or(frozen),
+            FlushWhat::Line => frozen.or(active),
+        }
     }
 
     /// The table's version.

@@ -15,6 +15,8 @@
 //!   snapshot sees each span once.
 //! * Memory is bounded: above one and a half times the flush size appends are refused ([`crate::error::ErrorKind::Busy`]) until a
 //!   flush is through. A flush that fails keeps its memory table and is tried again.
+//! * Disk space: a flush that finds the disk full uses the reserve. From then on appends are refused, and neither the
+//!   log nor compaction takes space, until the reserve is held again.
 //!
 //! The data folder:
 //!
@@ -38,6 +40,7 @@ pub use layout::day_of;
 pub use memtable::{EncodedBatch, MemTable};
 
 use self::core::Core;
+use self::flush::FlushWhat;
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
 use crate::wal::{Wal, WalError};
@@ -164,7 +167,7 @@ pub struct Status {
     pub log_sequence: u64,
     /// Bytes of the log on disk.
     pub log_bytes: u64,
-    /// Why the last flush failed; spans stay in memory and in the log, and the flush is tried again.
+    /// Why the last flush failed, or that the disk is full; spans stay in memory and in the log, and it is tried again.
     pub flush_error: Option<String>,
     /// Damage that was found in the log or the table, until an operator has looked.
     pub damaged: Vec<String>,
@@ -200,6 +203,9 @@ impl Store {
 
     /// Whether a request of about `bytes` can be taken now.
     pub fn admit(&self, bytes: usize) -> Result<()> {
+        if self.core.drains() {
+            return Err(self.core.full());
+        }
         let limit = self.core.config.memory_limit();
         let used = self.core.memory() + self.wal.queued_bytes();
         // A request larger than all of the memory is taken when there is nothing else, rather than never.
@@ -220,7 +226,7 @@ impl Store {
     /// Commits all that is in memory to the table. Goes on if the future is dropped.
     pub async fn flush(&self) -> Result<FlushReport> {
         let (core, wal) = (self.core.clone(), self.wal.clone());
-        to_the_end(async move { core.flush(&wal).await }).await
+        to_the_end(async move { core.flush(&wal, FlushWhat::All).await }).await
     }
 
     /// Merges files where there are too many, and deletes superseded ones now, however short their retention. Goes on

@@ -1,6 +1,7 @@
 //! Opens a data folder: the table first, then the log above it.
 
 use super::core::{Core, table_error};
+use super::flush::{FlushWhat, Log};
 use super::space::Removed;
 use super::{EncodedBatch, Store, StoreConfig, to_the_end};
 use crate::clock::Clock;
@@ -163,7 +164,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
                 return Ok(());
             }
             flush_at = core.config.flush_bytes;
-            match runtime.block_on(core.flush_memory()) {
+            match runtime.block_on(core.flush_memory(&Log::Opening, FlushWhat::Line)) {
                 // A full disk is no reason not to start: up to the bound of memory, what is there can be read.
                 Err(error) if error.kind() == ErrorKind::Busy && core.memory() < 2 * flush_at => flush_at *= 2,
                 flushed => flushed.map(|_| ())?,
@@ -191,7 +192,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
         if let Err(error) = wal.trim(core.flushed()) {
             tracing::warn!(%error, "could not trim the log");
         }
-        core.take_reserve();
+        core.take_reserve(Some(&wal));
         Ok(Arc::new(wal))
     })
     .await
@@ -222,15 +223,16 @@ async fn flush_in_time(core: Arc<Core>, wal: Arc<Wal>) {
     let mut stopping = core.stopping();
     let mut wait = core.config.flush_interval;
     loop {
-        tokio::select! {
+        let what = tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
-            () = core.flush_wanted() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
+            () = core.flush_wanted() => FlushWhat::Line,
+            () = tokio::time::sleep(wait) => FlushWhat::All,
+        };
         let (flushing, log) = (core.clone(), wal.clone());
-        wait = match to_the_end(async move { flushing.flush(&log).await }).await {
-            Ok(_) => core.config.flush_interval,
-            Err(_) => FLUSH_RETRY,
+        wait = match to_the_end(async move { flushing.flush(&log, what).await }).await {
+            Ok(_) if !core.drains() => core.config.flush_interval,
+            // A full disk is asked again and again whether there is space.
+            _ => FLUSH_RETRY,
         };
         if wait == FLUSH_RETRY {
             // Full memory wakes the flush with each refused request; a failing disk is not to be asked that often.
