@@ -115,7 +115,7 @@ impl Core {
                 Err(CompactError::Stopped) => return Ok(None),
                 Err(CompactError::Merge(MergeError::Damaged(damaged))) => {
                     // The others are merged all the same.
-                    self.note_damage(damaged.to_string());
+                    self.note_damaged_file(&damaged.path, damaged.to_string());
                     state.unreadable.insert(damaged.path);
                 }
                 Err(CompactError::Write(error)) if error.is_no_space() => return Err(Error::busy(error.to_string())),

@@ -39,7 +39,7 @@ mod space;
 pub use layout::day_of;
 pub use memtable::{EncodedBatch, MemTable};
 
-use self::core::Core;
+use self::core::{Core, Damage};
 use self::flush::FlushWhat;
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
@@ -128,6 +128,21 @@ pub struct Snapshot {
     /// The oldest first.
     pub memtables: Vec<Arc<MemTable>>,
     pub files: Arc<Vec<Arc<DataFile>>>,
+    damage: Arc<Damage>,
+}
+
+impl Snapshot {
+    /// A view of these, beside any store.
+    pub fn of(memtables: Vec<Arc<MemTable>>, files: Vec<Arc<DataFile>>) -> Self {
+        Snapshot { memtables, files: Arc::new(files), damage: Arc::default() }
+    }
+
+    /// Notes damage that a reader has met, for the operator: [`Status::damaged`] has it from then on. Of a file of the
+    /// snapshot that the text names by its path, only what was noted first is kept.
+    pub fn note_damage(&self, what: String) {
+        let named = self.files.iter().find(|file| what.contains(&*file.path().to_string_lossy()));
+        self.damage.note(named.map(|file| file.path()), what);
+    }
 }
 
 /// What a flush did.
@@ -229,13 +244,13 @@ impl Store {
         to_the_end(async move { core.flush(&wal, FlushWhat::All).await }).await
     }
 
-    /// Merges files where there are too many, and deletes superseded ones now, however short their retention. Goes on
-    /// if the future is dropped.
+    /// Merges files where there are too many, and deletes superseded ones whose retention is over. Goes on if the future
+    /// is dropped.
     pub async fn compact(&self) -> Result<CompactReport> {
         let core = self.core.clone();
         to_the_end(async move {
             let mut report = core.compact().await?;
-            report.deleted = core.purge(Duration::ZERO).await;
+            report.deleted = core.purge(core.config.removed_file_retention).await;
             Ok(report)
         })
         .await

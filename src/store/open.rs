@@ -35,7 +35,17 @@ impl Store {
         let files = table.files().await.map_err(table_error)?;
         let core = Arc::new(Core::new(config.clone(), fs.clone(), clock.clone(), writer, table, files, floor));
         damage.into_iter().for_each(|what| core.note_damage(what));
+        let checked = core.clone();
+        super::core::blocking(move || check_files(&checked)).await;
         core.removed.lock().await.extend(unreferenced(&core));
+        // The newest segment is never trimmed.
+        let wal_dir = StoreConfig::wal_dir(&config.data_dir);
+        if floor > 0 && wal::owner(fs.as_ref(), &wal_dir)?.is_none() {
+            core.note_damage(format!(
+                "the write-ahead log in {} is gone or empty, though the table has taken its records up to {floor}: what was acknowledged after that is lost; to have it back, stop the server and restore the folder",
+                wal_dir.display()
+            ));
+        }
 
         let wal = open_log(&core, node_id, floor).await?;
         let store = Arc::new(Store { core: core.clone(), wal: wal.clone(), tasks: Mutex::default() });
@@ -65,6 +75,7 @@ fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
             })
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            refuse_to_adopt(fs, config)?;
             let mut id = config.node_id.unwrap_or_default();
             if config.node_id.is_none() {
                 rand::rngs::OsRng
@@ -77,6 +88,26 @@ fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
         }
         Err(e) => Err(io_error(e)),
     }
+}
+
+/// A folder with data belongs to a node already: under a new id its log could not be read, nor its place in the table
+/// be found.
+fn refuse_to_adopt(fs: &dyn Fs, config: &StoreConfig) -> Result<()> {
+    let log = StoreConfig::wal_dir(&config.data_dir);
+    let table = StoreConfig::table_dir(&config.data_dir).join(table::LOG_FOLDER);
+    let has_files = |dir: &Path| fs.read_dir(dir).is_ok_and(|entries| entries.iter().any(|entry| !entry.is_dir));
+    if !has_files(&log) && !has_files(&table) {
+        return Ok(());
+    }
+    let path = StoreConfig::node_id_file(&config.data_dir);
+    let remedy = match wal::owner(fs, &log)? {
+        Some(id) => format!("write {:032x} into {}", u128::from_be_bytes(id), path.display()),
+        None => format!(
+            "restore it from a backup, or write into it what stands after \"ingest:\" in the entries in {}",
+            table.display()
+        ),
+    };
+    Err(Error::damaged(format!("{} is gone, and the folder holds a node's data: {remedy}", path.display())))
 }
 
 /// The node id that a file's text holds.
@@ -196,6 +227,22 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
         Ok(Arc::new(wal))
     })
     .await
+}
+
+/// Notes live files that are gone or not of the size that the table says. Their bytes are checked when they are read.
+fn check_files(core: &Core) {
+    for file in core.snapshot().files.iter() {
+        let size = file.info().size;
+        let what = match core.fs.entry(file.path()) {
+            Ok(entry) if entry.len == size => continue,
+            Ok(entry) => format!("the table's log says {size} bytes, the file has {}", entry.len),
+            Err(error) => error.to_string(),
+        };
+        let path = file.path();
+        let what =
+            format!("data file {}: {what}; answers are without its spans, restore it from a backup", path.display());
+        core.note_damaged_file(path, what);
+    }
 }
 
 /// Finds what a crash left below the table's folder: temporary files are deleted, files that the table does not know
