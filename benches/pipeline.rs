@@ -126,7 +126,7 @@ fn lake(c: &mut Criterion) {
     let info = write();
     println!("{:.1} bytes a span in the file", info.size as f64 / info.rows as f64);
     let file = Arc::new(DataFile::new(Arc::new(RealFs), folder.path(), info));
-    let snapshot = Snapshot { memtables: Vec::new(), files: Arc::new(vec![file]) };
+    let snapshot = Snapshot::of(Vec::new(), vec![file]);
     let source = source();
     let mut number = 0;
     c.bench_function("lookup of a trace in a file", |b| {

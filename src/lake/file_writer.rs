@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// How much is gathered before it goes to the disk.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// Encoded bytes in memory above which a row group is ended before its time: they stay there until then.
+const GROUP_BYTES: usize = 64 << 20;
+
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -125,7 +128,11 @@ impl FileWriter {
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
         self.rows += batch.num_rows() as u64;
         self.stats.add(batch);
-        self.writer.write(batch).map_err(|source| WriteError::Parquet { path: self.place.temporary.clone(), source })
+        let written = self
+            .writer
+            .write(batch)
+            .and_then(|()| if self.writer.in_progress_size() < GROUP_BYTES { Ok(()) } else { self.writer.flush() });
+        written.map_err(|source| WriteError::Parquet { path: self.place.temporary.clone(), source })
     }
 
     /// How many rows the file has so far.

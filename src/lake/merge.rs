@@ -16,8 +16,17 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use std::cmp::Ordering;
 
-/// Rows read at a time of each file, and given out at a time.
+/// Rows read at a time of each file, and given out at a time, at most.
 const BATCH_ROWS: usize = 8_192;
+/// About how many bytes the rows read at a time of a file take in memory at most, if the file's first rows are like its
+/// others.
+const SOURCE_BYTES: usize = 2 << 20;
+/// About how many bytes are given out at a time at most.
+const OUTPUT_BYTES: usize = 4 << 20;
+/// Rows that are read first, to see how large they are.
+const PROBE_ROWS: usize = 32;
+/// How many times its size in the file a row is expected to take in memory.
+const EXPANSION: u64 = 16;
 
 /// Why files could not be merged.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +46,8 @@ pub struct Merge<'f> {
     batches: Vec<RecordBatch>,
     /// Output rows: the batch and the row in it.
     pending: Vec<(usize, usize)>,
+    /// About how many bytes the pending rows take.
+    pending_bytes: usize,
     dropped: u64,
 }
 
@@ -51,6 +62,8 @@ struct Current {
     keys: Keys,
     row: usize,
     rows: usize,
+    /// About how many bytes a row takes.
+    row_bytes: usize,
 }
 
 struct Keys {
@@ -64,9 +77,10 @@ struct Keys {
 impl<'f> Merge<'f> {
     /// Begins to merge `files`, each of which is sorted.
     pub fn new(files: impl IntoIterator<Item = &'f DataFile>) -> Result<Self, MergeError> {
-        let mut merge = Merge { sources: Vec::new(), batches: Vec::new(), pending: Vec::new(), dropped: 0 };
+        let mut merge =
+            Merge { sources: Vec::new(), batches: Vec::new(), pending: Vec::new(), pending_bytes: 0, dropped: 0 };
         for file in files {
-            merge.sources.push(Source { scan: file.scan(None, BATCH_ROWS)?, current: None });
+            merge.sources.push(Source { scan: file.scan(None, rows_at_a_time(file)?)?, current: None });
         }
         for source in 0..merge.sources.len() {
             merge.advance_batch(source)?;
@@ -81,16 +95,17 @@ impl<'f> Merge<'f> {
 
     /// The next rows, in the columns of [`FILE_SCHEMA`]; `None` after the last.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, MergeError> {
-        while self.pending.len() < BATCH_ROWS {
+        while self.pending.len() < BATCH_ROWS && self.pending_bytes < OUTPUT_BYTES {
             let Some(source) = self.least()? else { break };
             let Some(current) = &mut self.sources[source].current else { break };
-            let row = (current.batch, current.row);
+            let (row, row_bytes) = ((current.batch, current.row), current.row_bytes);
             current.row += 1;
             let exhausted = current.row == current.rows;
             if self.repeats_last(row)? {
                 self.dropped += 1;
             } else {
                 self.pending.push(row);
+                self.pending_bytes += row_bytes;
             }
             if exhausted {
                 self.advance_batch(source)?;
@@ -110,6 +125,7 @@ impl<'f> Merge<'f> {
         let output = compute::interleave_record_batch(&inputs, &self.pending)?;
         self.pending.clear();
         self.pending.extend(keep);
+        self.pending_bytes = 0;
         self.drop_read_batches();
         Ok(Some(output))
     }
@@ -140,8 +156,9 @@ impl<'f> Merge<'f> {
                 Some(batch) if batch.num_rows() == 0 => {}
                 Some(batch) => {
                     let batch = conform(&batch)?;
+                    let (rows, row_bytes) = (batch.num_rows(), row_bytes(&batch));
                     let current =
-                        Current { batch: self.batches.len(), keys: Keys::of(&batch)?, row: 0, rows: batch.num_rows() };
+                        Current { batch: self.batches.len(), keys: Keys::of(&batch)?, row: 0, rows, row_bytes };
                     self.batches.push(batch);
                     self.sources[source].current = Some(current);
                     return Ok(());
@@ -224,6 +241,23 @@ impl Keys {
     }
 }
 
+/// How many rows of a file are read at a time: few where they are large. The file's size alone does not tell, since what
+/// repeats takes next to nothing there and all of its length in memory.
+fn rows_at_a_time(file: &DataFile) -> Result<usize, MergeError> {
+    let info = file.info();
+    let packed = info.size.saturating_mul(EXPANSION) / info.rows.max(1);
+    let mut bytes = usize::try_from(packed).unwrap_or(usize::MAX);
+    if let Some(first) = file.scan(None, PROBE_ROWS)?.next_batch()? {
+        bytes = bytes.max(row_bytes(&first));
+    }
+    Ok((SOURCE_BYTES / bytes.max(1)).clamp(1, BATCH_ROWS))
+}
+
+/// About how many bytes a row of the batch takes.
+fn row_bytes(batch: &RecordBatch) -> usize {
+    batch.get_array_memory_size() / batch.num_rows().max(1)
+}
+
 fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
     batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>())
 }
@@ -243,4 +277,57 @@ pub fn conform(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         })
         .collect::<Result<_, _>>()?;
     RecordBatch::try_new(FILE_SCHEMA.clone(), columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{Fs, RealFs};
+    use crate::lake::file_writer::FileWriter;
+    use crate::lake::rows::RowBuilder;
+    use crate::model::{Scope, Span, TraceId};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn file(root: &Path, number: u64, rows: u64, tag_bytes: usize) -> DataFile {
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        let scope = Scope { project: "default".into(), cluster_id: None, namespace: None };
+        let mut builder = RowBuilder::default();
+        for row in 0..rows {
+            let mut span = Span::new(TraceId::narrow(row + 1), number * 10_000 + row + 1);
+            // What compresses to next to nothing.
+            span.tags.push(("large".into(), format!("{row:08}").repeat(tag_bytes / 8).into()));
+            builder.push(&scope, &span);
+        }
+        let mut writer = FileWriter::create(fs.clone(), root, 20_000, &format!("{number}.parquet"), 1).unwrap();
+        writer.push(&builder.finish().unwrap()).unwrap();
+        DataFile::new(fs, root, writer.finish().unwrap())
+    }
+
+    fn held(merge: &Merge<'_>) -> usize {
+        merge.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
+    #[test]
+    fn rows_in_memory_are_bounded_by_their_bytes() {
+        const TAG: usize = 256 * 1_024;
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<DataFile> = (0..4).map(|number| file(folder.path(), number, 40, TAG)).collect();
+        let mut merge = Merge::new(&files).unwrap();
+        let mut rows = 0;
+        while let Some(batch) = merge.next_batch().unwrap() {
+            let size = batch.get_array_memory_size();
+            assert!(size <= 2 * OUTPUT_BYTES + 4 * TAG, "{size}");
+            assert!(held(&merge) <= files.len() * (2 * SOURCE_BYTES + 4 * TAG) + 2 * OUTPUT_BYTES, "{}", held(&merge));
+            rows += batch.num_rows();
+        }
+        assert_eq!(rows, 160);
+    }
+
+    #[test]
+    fn small_rows_are_read_many_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path(), 0, 5_000, 64);
+        assert!(rows_at_a_time(&file).unwrap() > 1_000, "{}", rows_at_a_time(&file).unwrap());
+    }
 }

@@ -42,12 +42,16 @@ const COMMIT_RETRIES: usize = 100;
 /// Why the table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    #[error("table {root}: {source}")]
+    #[error("table {root}: {}", plain(source))]
     Delta { root: PathBuf, source: Box<DeltaTableError> },
     #[error("table {root}: {source}")]
     Io { root: PathBuf, source: io::Error },
     #[error("table {root}: the log entry {name} cannot be read: {what}")]
     UnreadableEntry { root: PathBuf, name: String, version: u64, what: String },
+    #[error(
+        "table {root}: the log entry {name} cannot be read: {what}; there are later ones, so restore it from a backup"
+    )]
+    DamagedEntry { root: PathBuf, name: String, what: String },
     #[error("table {root}: its schema is of version {found}, this build knows {known}: use a newer build", known = schema::VERSION)]
     NewerSchema { root: PathBuf, found: u32 },
 }
@@ -116,8 +120,14 @@ impl Table {
 
     /// Opens the table for reading; `None` where there is none.
     pub async fn open_existing(fs: Arc<dyn Fs>, root: &Path) -> Result<Option<Table>, TableError> {
-        let Some(newest) = newest_entry(fs.as_ref(), root)? else { return Ok(None) };
+        let Some((newest, checkpoint)) = entries(fs.as_ref(), root)? else { return Ok(None) };
         check_entry(fs.as_ref(), root, newest)?;
+        for version in checkpoint..newest {
+            check_entry(fs.as_ref(), root, version).map_err(|error| match error {
+                TableError::UnreadableEntry { root, name, what, .. } => TableError::DamagedEntry { root, name, what },
+                other => other,
+            })?;
+        }
         let store = FolderStore::new(fs.clone(), root.to_owned());
         let delta = builder(&store, root)?.load().await.map_err(|e| delta_error(root, e))?;
         let table = Table { fs, root: root.to_owned(), store, delta, in_doubt: false };
@@ -311,8 +321,8 @@ impl Table {
     /// Forgets what this handle knows and reads the table anew: after commits it grows, in memory and time.
     async fn reload(&mut self) -> Result<(), TableError> {
         let (fs, root) = (self.fs.clone(), self.root.clone());
-        let checked = tokio::task::spawn_blocking(move || match newest_entry(fs.as_ref(), &root)? {
-            Some(newest) => check_entry(fs.as_ref(), &root, newest),
+        let checked = tokio::task::spawn_blocking(move || match entries(fs.as_ref(), &root)? {
+            Some((newest, _)) => check_entry(fs.as_ref(), &root, newest),
             None => Ok(()),
         });
         let io_error = |e| TableError::Io { root: self.root.clone(), source: io::Error::other(e) };
@@ -379,15 +389,32 @@ fn builder(store: &FolderStore, root: &Path) -> Result<DeltaTableBuilder, TableE
     Ok(builder.with_storage_backend(Arc::new(store.clone()), address))
 }
 
-/// The highest version that the table's log has an entry for.
-fn newest_entry(fs: &dyn Fs, root: &Path) -> Result<Option<u64>, TableError> {
+/// The first line of an error's text, and of that no more than an operator reads: the libraries below add backtraces and
+/// whole values.
+fn plain(error: &DeltaTableError) -> String {
+    const LONGEST: usize = 300;
+    let text = error.to_string();
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+/// The highest version that the table's log has an entry for, and the first one that no checkpoint covers.
+fn entries(fs: &dyn Fs, root: &Path) -> Result<Option<(u64, u64)>, TableError> {
     let entries = match fs.read_dir(&root.join(LOG_FOLDER)) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(TableError::Io { root: root.to_owned(), source }),
     };
     let versions = entries.iter().filter_map(|entry| entry.name.strip_suffix(".json")?.parse::<u64>().ok());
-    Ok(versions.max())
+    let checkpoints = entries.iter().filter_map(|entry| {
+        let (version, rest) = entry.name.split_once(".checkpoint")?;
+        if rest.ends_with(".parquet") { version.parse::<u64>().ok() } else { None }
+    });
+    let Some(newest) = versions.max() else { return Ok(None) };
+    Ok(Some((newest, checkpoints.max().map_or(0, |version| version + 1))))
 }
 
 /// Whether each line of a log entry is a JSON object, as a power cut might have left it otherwise on a disk that

@@ -63,8 +63,8 @@ enum CompactError {
     Merge(#[from] MergeError),
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("the store is closing")]
-    Closing,
+    #[error("the store is closing, or the disk is full")]
+    Stopped,
 }
 
 impl Core {
@@ -89,10 +89,15 @@ impl Core {
         }
     }
 
-    /// Merges the files of the first tier that has too many; `None` where none has, or the store closes.
+    /// Merges the files of the first tier that has too many; `None` where none has, the store closes or the
+    /// disk is full.
     async fn merge(self: &Arc<Self>, state: &mut Compacting) -> Result<Option<Merged>> {
         loop {
             let files = self.snapshot().files;
+            if self.drains() {
+                // What space is left is for flushes.
+                return Ok(None);
+            }
             let Some(inputs) = choose(&files, self.config.compact_files, &state.unreadable) else { return Ok(None) };
             let sequence = match state.sequence {
                 Some(sequence) => sequence,
@@ -102,15 +107,15 @@ impl Core {
             let (core, target) = (self.clone(), self.target("c-", sequence as u64 + 1));
             let merged = blocking(move || {
                 let stopping = core.stopping();
-                let (files, dropped) = merge_files(&target, &inputs, &|| *stopping.borrow())?;
+                let (files, dropped) = merge_files(&target, &inputs, &|| *stopping.borrow() || core.drains())?;
                 Ok(Merged { inputs, target, sequence: sequence + 1, files, dropped })
             });
             match merged.await {
                 Ok(merged) => return Ok(Some(merged)),
-                Err(CompactError::Closing) => return Ok(None),
+                Err(CompactError::Stopped) => return Ok(None),
                 Err(CompactError::Merge(MergeError::Damaged(damaged))) => {
                     // The others are merged all the same.
-                    self.note_damage(damaged.to_string());
+                    self.note_damaged_file(&damaged.path, damaged.to_string());
                     state.unreadable.insert(damaged.path);
                 }
                 Err(CompactError::Write(error)) if error.is_no_space() => return Err(Error::busy(error.to_string())),
@@ -210,7 +215,7 @@ fn write_merged(
     let mut open: Option<(String, FileWriter)> = None;
     while let Some(batch) = merge.next_batch()? {
         if stopping() {
-            return Err(CompactError::Closing);
+            return Err(CompactError::Stopped);
         }
         for (project, part) in by_project(&batch) {
             if open.as_ref().is_some_and(|(current, _)| *current != project)

@@ -1,6 +1,7 @@
 //! What the log's thread, the flush, compaction and readers share.
 
 use super::compact::Compacting;
+use super::flush::FlushWhat;
 use super::layout::{Target, Written};
 use super::space::Removed;
 use super::{EncodedBatch, MemTable, Snapshot, Status, StoreConfig};
@@ -10,8 +11,8 @@ use crate::fs::Fs;
 use crate::lake::{DataFile, FileInfo, Table, TableError};
 use crate::wal::Wal;
 use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{Notify, watch};
 
@@ -36,7 +37,11 @@ pub(super) struct Core {
     pub compaction_wanted: Notify,
     stopping: watch::Sender<bool>,
     names: AtomicU64,
-    notes: Mutex<Notes>,
+    flush_error: Mutex<Option<String>>,
+    damage: Arc<Damage>,
+    /// The disk is full: the reserve is in use, or there was no space for one. It is there to make room with, so nothing
+    /// but flushes takes space until it is held again.
+    pub drains: AtomicBool,
     /// Files to be deleted; held while some are.
     pub removed: tokio::sync::Mutex<Vec<Removed>>,
 }
@@ -61,10 +66,27 @@ pub(super) struct TableWriter {
     pub commits: u64,
 }
 
+/// Damage that was found, for the operator: each of it once, and of a data file only what was found first.
 #[derive(Debug, Default)]
-struct Notes {
-    flush_error: Option<String>,
-    damaged: Vec<String>,
+pub(super) struct Damage {
+    noted: Mutex<Vec<(Option<PathBuf>, String)>>,
+}
+
+impl Damage {
+    /// Notes damage, to a data file where one is given.
+    pub fn note(&self, file: Option<&Path>, what: String) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = noted.iter().any(|(path, text)| *text == what || (file.is_some() && path.as_deref() == file));
+        if !is_known {
+            tracing::error!("{what}");
+            noted.push((file.map(Path::to_owned), what));
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.iter().map(|(_, what)| what.clone()).collect()
+    }
 }
 
 impl Core {
@@ -100,18 +122,34 @@ impl Core {
             compaction_wanted: Notify::new(),
             stopping: watch::Sender::new(false),
             names: AtomicU64::new(0),
-            notes: Mutex::default(),
+            flush_error: Mutex::default(),
+            damage: Arc::default(),
+            drains: AtomicBool::new(false),
             removed: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Adds a batch that the log made durable. Called in the order of the log.
+    /// Adds a batch that the log made durable. Called in the order of the log, by one thread at a time.
     pub fn insert(&self, sequence: u64, batch: EncodedBatch) {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        view.active.append(sequence, batch);
-        if view.active.bytes() >= self.config.flush_bytes {
+        // A memory table is flushed as a whole: it must not grow beyond what the reserve has room for.
+        let over = |view: &View| view.active.bytes().saturating_add(batch.memory()) > self.config.flush_bytes;
+        if over(&self.view.read().unwrap_or_else(PoisonError::into_inner)) {
+            self.freeze();
             self.wake_flush();
         }
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.active.append(sequence, batch);
+        let full = view.active.bytes() >= self.config.flush_bytes;
+        drop(view);
+        if full {
+            self.freeze();
+            self.wake_flush();
+        }
+    }
+
+    /// Whether the disk is full and what space is left is for flushes.
+    pub fn drains(&self) -> bool {
+        self.drains.load(Ordering::Acquire)
     }
 
     pub fn wake_flush(&self) {
@@ -132,13 +170,13 @@ impl Core {
     pub fn snapshot(&self) -> Snapshot {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let memtables = view.frozen.iter().chain([&view.active]).filter(|table| !table.is_empty()).cloned().collect();
-        Snapshot { memtables, files: view.files.clone() }
+        Snapshot { memtables, files: view.files.clone(), damage: self.damage.clone() }
     }
 
     pub fn status(&self, wal: &Wal) -> Status {
         let snapshot = self.snapshot();
         let version = self.version();
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let flush_error = self.flush_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {
             memory_spans: snapshot.memtables.iter().map(|table| table.spans()).sum(),
             memory_bytes: snapshot.memtables.iter().map(|table| table.bytes()).sum(),
@@ -147,18 +185,19 @@ impl Core {
             table_version: version,
             log_sequence: wal.last_durable(),
             log_bytes: wal.bytes(),
-            flush_error: notes.flush_error.clone(),
-            damaged: notes.damaged.clone(),
+            flush_error: flush_error.or_else(|| self.drains().then(|| self.full().to_string())),
+            damaged: self.damage.texts(),
         }
     }
 
     /// Notes damage for the operator.
     pub fn note_damage(&self, what: String) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !notes.damaged.contains(&what) {
-            tracing::error!("{what}");
-            notes.damaged.push(what);
-        }
+        self.damage.note(None, what);
+    }
+
+    /// Notes damage to a data file for the operator.
+    pub fn note_damaged_file(&self, file: &Path, what: String) {
+        self.damage.note(Some(file), what);
     }
 
     /// Ends the background work after what it is doing.
@@ -168,6 +207,14 @@ impl Core {
 
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
+    }
+
+    /// The refusal of a full disk.
+    pub fn full(&self) -> Error {
+        let (bytes, folder) = (self.config.reserve_bytes, self.config.data_dir.display());
+        Error::busy(format!(
+            "the disk is full: the {bytes} bytes of reserve in {folder} are in use for writing what is in memory; free disk space, appends then resume by themselves"
+        ))
     }
 
     /// Puts the active memory table in line to be flushed.
@@ -182,6 +229,17 @@ impl Core {
     /// The memory table that is to be flushed next.
     pub fn next_frozen(&self) -> Option<Arc<MemTable>> {
         self.view.read().unwrap_or_else(PoisonError::into_inner).frozen.front().cloned()
+    }
+
+    /// The last sequence that a flush is to bring to the table; `None` if memory is empty.
+    pub fn flush_until(&self, what: FlushWhat) -> Option<u64> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let (active, frozen) =
+            (view.active.last_sequence(), view.frozen.back().and_then(|table| table.last_sequence()));
+        match what {
+            FlushWhat::All => active.or(frozen),
+            FlushWhat::Line => frozen.or(active),
+        }
     }
 
     /// The table's version.
@@ -231,11 +289,10 @@ impl Core {
     }
 
     pub fn set_flush_error(&self, error: Option<String>) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = &error {
             tracing::error!("flush failed, it is tried again: {error}");
         }
-        notes.flush_error = error;
+        *self.flush_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 }
 
@@ -253,7 +310,9 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 pub(super) fn table_error(error: TableError) -> Error {
     match &error {
-        TableError::UnreadableEntry { .. } | TableError::NewerSchema { .. } => Error::damaged(error.to_string()),
+        TableError::UnreadableEntry { .. } | TableError::DamagedEntry { .. } | TableError::NewerSchema { .. } => {
+            Error::damaged(error.to_string())
+        }
         other if other.is_no_space() => Error::busy(error.to_string()),
         _ => Error::internal(error.to_string()),
     }

@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Rows given to the Parquet writer at a time.
+/// Rows given to the Parquet writer at a time, at most.
 const BATCH_ROWS: usize = 8_192;
+/// Encoded bytes of the rows given to the Parquet writer at a time, about, at most.
+const BATCH_BYTES: usize = 4 << 20;
 /// The most days that one flush writes files of; spans of further days go to the day of their arrival.
 const MAX_DAYS: usize = 64;
 const MICROS_A_DAY: i64 = 86_400_000_000;
@@ -228,7 +230,7 @@ fn write_day(
 ) -> Result<(FileInfo, u64), FlushError> {
     let mut writer = target.create(rows.first().map_or(0, |row| row.day), number)?;
     let mut builder = RowBuilder::default();
-    let mut duplicates = 0;
+    let (mut duplicates, mut bytes) = (0, 0);
     for (number, row) in rows.iter().enumerate() {
         let body = body(row, batches);
         // The encoding is canonical: equal spans have equal bytes.
@@ -237,7 +239,9 @@ fn write_day(
             continue;
         }
         builder.push(scopes[row.scope as usize], &stored::decode_span(body)?);
-        if builder.rows() == BATCH_ROWS {
+        bytes += body.len();
+        if builder.rows() == BATCH_ROWS || bytes >= BATCH_BYTES {
+            bytes = 0;
             writer.push(&builder.finish().map_err(WriteError::from)?)?;
         }
     }

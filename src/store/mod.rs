@@ -15,6 +15,8 @@
 //!   snapshot sees each span once.
 //! * Memory is bounded: above one and a half times the flush size appends are refused ([`crate::error::ErrorKind::Busy`]) until a
 //!   flush is through. A flush that fails keeps its memory table and is tried again.
+//! * Disk space: a flush that finds the disk full uses the reserve. From then on appends are refused, and neither the
+//!   log nor compaction takes space, until the reserve is held again.
 //!
 //! The data folder:
 //!
@@ -38,7 +40,8 @@ pub use layout::day_of;
 pub use memtable::{EncodedBatch, MemTable, StoredSpan};
 pub(crate) use open::parse_node_id;
 
-use self::core::Core;
+use self::core::{Core, Damage};
+use self::flush::FlushWhat;
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
 use crate::wal::{Wal, WalError};
@@ -126,6 +129,21 @@ pub struct Snapshot {
     /// The oldest first.
     pub memtables: Vec<Arc<MemTable>>,
     pub files: Arc<Vec<Arc<DataFile>>>,
+    damage: Arc<Damage>,
+}
+
+impl Snapshot {
+    /// A view of these, beside any store.
+    pub fn of(memtables: Vec<Arc<MemTable>>, files: Vec<Arc<DataFile>>) -> Self {
+        Snapshot { memtables, files: Arc::new(files), damage: Arc::default() }
+    }
+
+    /// Notes damage that a reader has met, for the operator: [`Status::damaged`] has it from then on. Of a file of the
+    /// snapshot that the text names by its path, only what was noted first is kept.
+    pub fn note_damage(&self, what: String) {
+        let named = self.files.iter().find(|file| what.contains(&*file.path().to_string_lossy()));
+        self.damage.note(named.map(|file| file.path()), what);
+    }
 }
 
 /// What a flush did.
@@ -165,7 +183,7 @@ pub struct Status {
     pub log_sequence: u64,
     /// Bytes of the log on disk.
     pub log_bytes: u64,
-    /// Why the last flush failed; spans stay in memory and in the log, and the flush is tried again.
+    /// Why the last flush failed, or that the disk is full; spans stay in memory and in the log, and it is tried again.
     pub flush_error: Option<String>,
     /// Damage that was found in the log or the table, until an operator has looked.
     pub damaged: Vec<String>,
@@ -201,6 +219,9 @@ impl Store {
 
     /// Whether a request of about `bytes` can be taken now.
     pub fn admit(&self, bytes: usize) -> Result<()> {
+        if self.core.drains() {
+            return Err(self.core.full());
+        }
         let limit = self.core.config.memory_limit();
         let used = self.core.memory() + self.wal.queued_bytes();
         // A request larger than all of the memory is taken when there is nothing else, rather than never.
@@ -221,16 +242,16 @@ impl Store {
     /// Commits all that is in memory to the table. Goes on if the future is dropped.
     pub async fn flush(&self) -> Result<FlushReport> {
         let (core, wal) = (self.core.clone(), self.wal.clone());
-        to_the_end(async move { core.flush(&wal).await }).await
+        to_the_end(async move { core.flush(&wal, FlushWhat::All).await }).await
     }
 
-    /// Merges files where there are too many, and deletes superseded ones now, however short their retention. Goes on
-    /// if the future is dropped.
+    /// Merges files where there are too many, and deletes superseded ones whose retention is over. Goes on if the future
+    /// is dropped.
     pub async fn compact(&self) -> Result<CompactReport> {
         let core = self.core.clone();
         to_the_end(async move {
             let mut report = core.compact().await?;
-            report.deleted = core.purge(Duration::ZERO).await;
+            report.deleted = core.purge(core.config.removed_file_retention).await;
             Ok(report)
         })
         .await

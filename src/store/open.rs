@@ -1,6 +1,7 @@
 //! Opens a data folder: the table first, then the log above it.
 
 use super::core::{Core, table_error};
+use super::flush::{FlushWhat, Log};
 use super::space::Removed;
 use super::{EncodedBatch, Store, StoreConfig, to_the_end};
 use crate::clock::Clock;
@@ -34,7 +35,17 @@ impl Store {
         let files = table.files().await.map_err(table_error)?;
         let core = Arc::new(Core::new(config.clone(), fs.clone(), clock.clone(), writer, table, files, floor));
         damage.into_iter().for_each(|what| core.note_damage(what));
+        let checked = core.clone();
+        super::core::blocking(move || check_files(&checked)).await;
         core.removed.lock().await.extend(unreferenced(&core));
+        // The newest segment is never trimmed.
+        let wal_dir = StoreConfig::wal_dir(&config.data_dir);
+        if floor > 0 && wal::owner(fs.as_ref(), &wal_dir)?.is_none() {
+            core.note_damage(format!(
+                "the write-ahead log in {} is gone or empty, though the table has taken its records up to {floor}: what was acknowledged after that is lost; to have it back, stop the server and restore the folder",
+                wal_dir.display()
+            ));
+        }
 
         let wal = open_log(&core, node_id, floor).await?;
         let store = Arc::new(Store { core: core.clone(), wal: wal.clone(), tasks: Mutex::default() });
@@ -64,6 +75,7 @@ fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
             })
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            refuse_to_adopt(fs, config)?;
             let mut id = config.node_id.unwrap_or_default();
             if config.node_id.is_none() {
                 rand::rngs::OsRng
@@ -76,6 +88,26 @@ fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
         }
         Err(e) => Err(io_error(e)),
     }
+}
+
+/// A folder with data belongs to a node already: under a new id its log could not be read, nor its place in the table
+/// be found.
+fn refuse_to_adopt(fs: &dyn Fs, config: &StoreConfig) -> Result<()> {
+    let log = StoreConfig::wal_dir(&config.data_dir);
+    let table = StoreConfig::table_dir(&config.data_dir).join(table::LOG_FOLDER);
+    let has_files = |dir: &Path| fs.read_dir(dir).is_ok_and(|entries| entries.iter().any(|entry| !entry.is_dir));
+    if !has_files(&log) && !has_files(&table) {
+        return Ok(());
+    }
+    let path = StoreConfig::node_id_file(&config.data_dir);
+    let remedy = match wal::owner(fs, &log)? {
+        Some(id) => format!("write {:032x} into {}", u128::from_be_bytes(id), path.display()),
+        None => format!(
+            "restore it from a backup, or write into it what stands after \"ingest:\" in the entries in {}",
+            table.display()
+        ),
+    };
+    Err(Error::damaged(format!("{} is gone, and the folder holds a node's data: {remedy}", path.display())))
 }
 
 /// The node id that a file's text holds.
@@ -163,7 +195,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
                 return Ok(());
             }
             flush_at = core.config.flush_bytes;
-            match runtime.block_on(core.flush_memory()) {
+            match runtime.block_on(core.flush_memory(&Log::Opening, FlushWhat::Line)) {
                 // A full disk is no reason not to start: up to the bound of memory, what is there can be read.
                 Err(error) if error.kind() == ErrorKind::Busy && core.memory() < 2 * flush_at => flush_at *= 2,
                 flushed => flushed.map(|_| ())?,
@@ -191,10 +223,26 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
         if let Err(error) = wal.trim(core.flushed()) {
             tracing::warn!(%error, "could not trim the log");
         }
-        core.take_reserve();
+        core.take_reserve(Some(&wal));
         Ok(Arc::new(wal))
     })
     .await
+}
+
+/// Notes live files that are gone or not of the size that the table says. Their bytes are checked when they are read.
+fn check_files(core: &Core) {
+    for file in core.snapshot().files.iter() {
+        let size = file.info().size;
+        let what = match core.fs.entry(file.path()) {
+            Ok(entry) if entry.len == size => continue,
+            Ok(entry) => format!("the table's log says {size} bytes, the file has {}", entry.len),
+            Err(error) => error.to_string(),
+        };
+        let path = file.path();
+        let what =
+            format!("data file {}: {what}; answers are without its spans, restore it from a backup", path.display());
+        core.note_damaged_file(path, what);
+    }
 }
 
 /// Finds what a crash left below the table's folder: temporary files are deleted, files that the table does not know
@@ -222,15 +270,16 @@ async fn flush_in_time(core: Arc<Core>, wal: Arc<Wal>) {
     let mut stopping = core.stopping();
     let mut wait = core.config.flush_interval;
     loop {
-        tokio::select! {
+        let what = tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
-            () = core.flush_wanted() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
+            () = core.flush_wanted() => FlushWhat::Line,
+            () = tokio::time::sleep(wait) => FlushWhat::All,
+        };
         let (flushing, log) = (core.clone(), wal.clone());
-        wait = match to_the_end(async move { flushing.flush(&log).await }).await {
-            Ok(_) => core.config.flush_interval,
-            Err(_) => FLUSH_RETRY,
+        wait = match to_the_end(async move { flushing.flush(&log, what).await }).await {
+            Ok(_) if !core.drains() => core.config.flush_interval,
+            // A full disk is asked again and again whether there is space.
+            _ => FLUSH_RETRY,
         };
         if wait == FLUSH_RETRY {
             // Full memory wakes the flush with each refused request; a failing disk is not to be asked that often.

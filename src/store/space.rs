@@ -1,11 +1,15 @@
 //! Disk space: the reserve that lets a full disk drain, superseded files, and what the table's log takes up.
 
 use super::core::{Core, blocking};
+use super::flush::Log;
 use crate::fs::{Fs, OpenMode};
 use crate::lake::DataFile;
+use crate::lake::file_writer::is_no_space;
+use crate::wal::Wal;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A file that is no longer part of the table, until it is deleted.
@@ -56,18 +60,55 @@ impl Core {
         self.config.data_dir.join("reserve")
     }
 
-    /// Gives the reserved space back to the file system; false if there was none.
-    pub async fn release_reserve(&self) -> bool {
-        let (fs, path) = (self.fs.clone(), self.reserve_path());
-        blocking(move || fs.remove_file(&path).is_ok()).await
+    /// Gives the reserved space back to the file system, for flushes alone: appends are refused, and the log takes no
+    /// space, until the reserve is held again. False if there was none.
+    pub async fn release_reserve(self: &Arc<Self>, log: &Log) -> bool {
+        let (core, log) = (self.clone(), log.clone());
+        blocking(move || {
+            let path = core.reserve_path();
+            if core.fs.entry(&path).is_err() {
+                return false;
+            }
+            let wal = match &log {
+                Log::Open(wal) => Some(&**wal),
+                Log::Opening => None,
+            };
+            core.set_drains(true, wal);
+            core.fs.remove_file(&path).is_ok()
+        })
+        .await
     }
 
-    /// Reserves space again, if there is enough. Nothing depends on this being durable. Blocks.
-    pub fn take_reserve(&self) {
+    fn set_drains(&self, drains: bool, wal: Option<&Wal>) {
+        self.drains.store(drains, Ordering::Release);
+        if let Some(wal) = wal {
+            wal.hold_space(drains);
+        }
+    }
+
+    /// Reserves space again, if there is enough, and tells the log whether it may take space. Nothing depends on this
+    /// being durable. Blocks.
+    pub fn take_reserve(&self, wal: Option<&Wal>) {
+        let drained = self.drains();
+        let taken = self.try_take_reserve();
+        if let Err(error) = &taken
+            && !drained
+        {
+            let path = self.reserve_path();
+            tracing::warn!(%error, path = %path.display(), "no disk space to hold in reserve");
+        }
+        // Where space cannot be held for another reason, all goes on without.
+        self.set_drains(taken.is_err_and(|error| is_no_space(&error)), wal);
+        if drained && !self.drains() {
+            tracing::info!("there is disk space again, appends are taken");
+        }
+    }
+
+    fn try_take_reserve(&self) -> io::Result<()> {
         let path = self.reserve_path();
         let wanted = self.config.reserve_bytes;
         match self.fs.entry(&path) {
-            Ok(entry) if entry.len == wanted => return,
+            Ok(entry) if entry.len == wanted => return Ok(()),
             // Of another size: it was set otherwise, or a crash has cut it short.
             Ok(_) => {
                 let _ = self.fs.remove_file(&path);
@@ -75,13 +116,13 @@ impl Core {
             Err(_) => {}
         }
         if wanted == 0 {
-            return;
+            return Ok(());
         }
         let taken = self.fs.open(&path, OpenMode::CreateNew).and_then(|file| file.allocate(wanted));
-        if let Err(error) = taken {
+        if taken.is_err() {
             let _ = self.fs.remove_file(&path);
-            tracing::warn!(%error, path = %path.display(), "no disk space to hold in reserve");
         }
+        taken
     }
 }
 

@@ -78,6 +78,7 @@ mod writer;
 pub use error::WalError;
 pub use reader::{ReadEnd, read_after};
 pub use recovery::{Damage, Recovery, Torn};
+pub use segment::{owner, trim_read};
 pub use writer::Append;
 
 use crate::clock::Clock;
@@ -174,6 +175,12 @@ impl Wal {
             lock(segments).retain(|segment| segment.first_seq != *first_seq);
         }
         fs.sync_dir(&config.dir).map_err(|e| WalError::io("sync the folder", &config.dir, e))
+    }
+
+    /// Keeps the log from taking disk space, or lets it again: while it is held, what does not fit into the space that it
+    /// has already is refused as on a full disk. Once this returns, no space is being taken. Blocks.
+    pub fn hold_space(&self, held: bool) {
+        *lock(&self.shared.space_held) = held;
     }
 
     /// The highest sequence known to be durable, in the log or below the floor it was opened with.

@@ -1,7 +1,7 @@
 //! A segment's name and header: see the table in the room's text.
 
 use super::error::WalError;
-use crate::fs::{File, Fs};
+use crate::fs::{File, Fs, OpenMode};
 use bytes::BufMut;
 use crc32c::crc32c;
 use std::io;
@@ -132,4 +132,38 @@ pub(super) fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>, WalError> {
         entries.iter().filter(|entry| !entry.is_dir).filter_map(|entry| first_seq_of(&entry.name)).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// The node whose log lies in a folder, as the first readable header says; `None` if there is no readable segment.
+pub fn owner(fs: &dyn Fs, dir: &Path) -> Result<Option<[u8; 16]>, WalError> {
+    for first_seq in list(fs, dir)? {
+        let path = dir.join(file_name(first_seq));
+        let file = match fs.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            // It was trimmed meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(WalError::io("open", &path, e)),
+        };
+        if let Some(header) = SegmentHeader::read(&*file, &path)? {
+            return Ok(Some(header.node_id));
+        }
+    }
+    Ok(None)
+}
+
+/// Deletes the segments that hold no record above `seq`, except the newest, while the log is being opened: for the
+/// callback of [`super::Wal::open`], whose `seq` is at most that of the record it was handed.
+pub fn trim_read(fs: &dyn Fs, dir: &Path, seq: u64) -> Result<(), WalError> {
+    let names = list(fs, dir)?;
+    let mut trimmed = false;
+    for pair in names.windows(2) {
+        let &[first_seq, next] = pair else { break };
+        if next > seq.saturating_add(1) {
+            break;
+        }
+        let path = dir.join(file_name(first_seq));
+        fs.remove_file(&path).map_err(|e| WalError::io("delete", &path, e))?;
+        trimmed = true;
+    }
+    if trimmed { fs.sync_dir(dir).map_err(|e| WalError::io("sync the folder", dir, e)) } else { Ok(()) }
 }

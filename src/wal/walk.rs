@@ -70,7 +70,7 @@ pub(super) fn walk(
     let names = segment::list(fs, dir)?;
     let node_id = match node_id {
         Some(node_id) => Some(node_id),
-        None => first_node_id(fs, dir, &names)?,
+        None => segment::owner(fs, dir)?,
     };
     let mut walk = Walk { floor, walked: Walked::default(), visitor };
     for (i, first_seq) in names.iter().copied().enumerate() {
@@ -220,15 +220,4 @@ fn open(fs: &dyn Fs, dir: &Path, first_seq: u64) -> Result<Option<Segment>, WalE
     };
     let len = file.len().map_err(|e| WalError::io("read the length of", &path, e))?;
     Ok(Some(Segment { first_seq, path, file, len }))
-}
-
-fn first_node_id(fs: &dyn Fs, dir: &Path, names: &[u64]) -> Result<Option<NodeId>, WalError> {
-    for first_seq in names {
-        if let Some(segment) = open(fs, dir, *first_seq)?
-            && let Some(header) = SegmentHeader::read(&*segment.file, &segment.path)?
-        {
-            return Ok(Some(header.node_id));
-        }
-    }
-    Ok(None)
 }

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub segments: Mutex<VecDeque<SegmentInfo>>,
     pub last_durable: AtomicU64,
     pub queued_bytes: AtomicUsize,
+    /// Whether no disk space is to be taken; locked while some is.
+    pub space_held: Mutex<bool>,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -88,6 +90,7 @@ impl Shared {
             segments: Mutex::new(segments.into()),
             last_durable: AtomicU64::new(last_durable),
             queued_bytes: AtomicUsize::new(0),
+            space_held: Mutex::default(),
             queue: Mutex::new(Queue::default()),
             wake: Condvar::new(),
         }
@@ -108,6 +111,12 @@ impl Shared {
             self.wake.notify_one();
         }
         Append(receiver)
+    }
+
+    /// Reserves a file's space, unless the log is kept from that.
+    fn allocate(&self, file: &dyn File, len: u64) -> io::Result<()> {
+        let held = lock(&self.space_held);
+        if *held { Err(io::ErrorKind::StorageFull.into()) } else { file.allocate(len) }
     }
 
     pub fn close(&self) {
@@ -280,7 +289,8 @@ impl Writer {
             return Err(Fault::Broken(io::Error::other("there is no segment")));
         };
         let durable = shared.last_durable.load(Ordering::Acquire);
-        if let Err(e) = active.write_records(first_seq, durable, group, &mut self.buffer) {
+        let reserved = active.reserve(shared);
+        if let Err(e) = reserved.and_then(|()| active.write_records(first_seq, durable, group, &mut self.buffer)) {
             if !is_no_space(&e) {
                 return Err(Fault::Broken(e));
             }
@@ -309,7 +319,7 @@ impl Writer {
         let header_len = segment::HEADER_LEN as u64;
         let capacity = config.segment_bytes.max(header_len + size);
         let file = shared.fs.open(&path, OpenMode::CreateNew).map_err(Fault::creating)?;
-        if let Err(e) = file.allocate(capacity) {
+        if let Err(e) = shared.allocate(&*file, capacity) {
             // Nothing was written, so it makes no difference if this fails too: recovery passes over blank files.
             let _ = shared.fs.remove_file(&path);
             return Err(Fault::creating(e));
@@ -338,6 +348,14 @@ impl Fault {
 }
 
 impl Active {
+    fn reserve(&mut self, shared: &Shared) -> io::Result<()> {
+        if !self.reserved {
+            shared.allocate(&*self.file, self.capacity)?;
+            self.reserved = true;
+        }
+        Ok(())
+    }
+
     fn write_records(
         &mut self,
         first_seq: u64,
@@ -345,10 +363,6 @@ impl Active {
         group: &[Pending],
         buffer: &mut Vec<u8>,
     ) -> io::Result<()> {
-        if !self.reserved {
-            self.file.allocate(self.capacity)?;
-            self.reserved = true;
-        }
         buffer.clear();
         let mut at = self.end;
         for (seq, pending) in (first_seq..).zip(group) {

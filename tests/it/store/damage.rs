@@ -4,6 +4,7 @@ use super::*;
 use crate::support::sim_fs::Cut;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use spanlake::error::ErrorKind;
 
 const FILES: u64 = 3;
 const SPANS: u64 = 20;
@@ -52,7 +53,7 @@ async fn is_left_alone(store: &Store, path: &Path) {
     assert_eq!(store.compact().await.unwrap().merged, 2);
     let status = store.status();
     let [damage] = &status.damaged[..] else { panic!("{status:?}") };
-    assert!(damage.contains(&*path.to_string_lossy()) && damage.contains("near byte"), "{damage}");
+    assert!(damage.contains(&*path.to_string_lossy()), "{damage}");
     assert_eq!(status.table_spans, FILES * SPANS);
     // Not tried again and again.
     assert_eq!(store.compact().await.unwrap().merged, 0);
@@ -87,6 +88,13 @@ fn a_damaged_file_is_named_and_the_rest_is_read() {
                 None => fs.remove_file(&path).unwrap(),
             }
             let store = open(fs.clone()).await.unwrap();
+            // What the size tells is known from the start.
+            let damaged = store.status().damaged;
+            assert_eq!(
+                damaged.len(),
+                usize::from(!case.starts_with("without a") && !case.starts_with("without its first"))
+            );
+            assert!(damaged.iter().all(|what| what.contains(&*path.to_string_lossy())), "{case}: {damaged:?}");
             assert!(is_whole_or_named(&fs, &store, &path), "{case}");
             is_left_alone(&store, &path).await;
             assert!(is_whole_or_named(&fs, &store, &path), "{case}");
@@ -94,6 +102,93 @@ fn a_damaged_file_is_named_and_the_rest_is_read() {
             send(&store, 1_000).await.unwrap();
             store.flush().await.unwrap();
         }
+    });
+}
+
+/// A lookup that meets damage says so once a file, however many lookups follow.
+#[test]
+fn readers_note_damage_once_a_file() {
+    run(async {
+        let (fs, path) = sample().await;
+        let store = open(fs).await.unwrap();
+        for offset in 0..3 {
+            store.snapshot().note_damage(format!("data file {} near byte {offset}: torn", path.display()));
+        }
+        store.snapshot().note_damage("something else".to_owned());
+        let damaged = store.status().damaged;
+        assert_eq!(damaged, [format!("data file {} near byte 0: torn", path.display()), "something else".to_owned()]);
+    });
+}
+
+fn segments(fs: &SimFs) -> Vec<PathBuf> {
+    fs.files().into_iter().map(|(path, _)| path).filter(|path| path.starts_with("/data/wal")).collect()
+}
+
+/// The newest segment is never trimmed: a table that has taken records of a log without segments has lost the log.
+#[test]
+fn a_log_that_is_gone_is_reported() {
+    run(async {
+        let (sample, _) = sample().await;
+        for emptied in [true, false] {
+            let fs = sample.crash(Cut::Kill);
+            drop(open(fs.clone()).await.unwrap());
+            for segment in segments(&fs) {
+                if emptied {
+                    fs.put(&segment, b"");
+                } else {
+                    fs.remove_file(&segment).unwrap();
+                }
+            }
+            let store = open(fs.clone()).await.unwrap();
+            let [damage] = &store.status().damaged[..] else { panic!("{:?}", store.status()) };
+            assert!(damage.contains("/data/wal is gone or empty"), "{damage}");
+            // It goes on, and a new log is nothing to report.
+            send(&store, 1_000).await.unwrap();
+            drop(store);
+            assert_eq!(open(fs).await.unwrap().status().damaged, Vec::<String>::new());
+        }
+    });
+}
+
+/// A new id would make the folder's log another node's.
+#[test]
+fn a_folder_that_lost_its_node_id_is_refused_and_says_which_it_was() {
+    run(async {
+        let (fs, _) = sample().await;
+        let id = Path::new("/data/node-id");
+        let text = fs.contents(id);
+        fs.remove_file(id).unwrap();
+        let error = open(fs.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        let remedy = format!("write {} into /data/node-id", String::from_utf8(text.clone()).unwrap().trim());
+        assert!(error.message().contains(&remedy), "{error}");
+        assert!(fs.files().iter().all(|(path, _)| path != id), "none is made");
+        fs.put(id, &text);
+        assert_eq!(open(fs.clone()).await.unwrap().status().table_spans, FILES * SPANS);
+        // Without a log the id stands in the table's.
+        fs.remove_file(id).unwrap();
+        for segment in segments(&fs) {
+            fs.remove_file(&segment).unwrap();
+        }
+        let error = open(fs).await.unwrap_err();
+        assert!(error.message().contains("ingest:"), "{error}");
+    });
+}
+
+/// Another process may still read what a compaction replaced, also one that was asked for.
+#[test]
+fn a_compaction_keeps_what_it_replaced_for_its_retention() {
+    run(async {
+        let (fs, path) = sample().await;
+        let clock = clock();
+        let config = StoreConfig { removed_file_retention: Duration::from_secs(600), ..config() };
+        let store = Store::open(config, Arc::new(fs.clone()), clock.clone()).await.unwrap();
+        let report = store.compact().await.unwrap();
+        assert_eq!((report.merged, report.deleted), (3, 0));
+        assert!(fs.files().iter().any(|(name, _)| *name == path));
+        clock.advance(600_000_000);
+        assert_eq!(store.compact().await.unwrap().deleted, 3);
+        assert!(fs.files().iter().all(|(name, _)| *name != path));
     });
 }
 

@@ -1,6 +1,8 @@
 //! The disk is full: appends are refused, reads go on, and all goes on by itself once there is space.
 
 use super::*;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use spanlake::error::ErrorKind;
 
 const RESERVE: u64 = 256 * 1_024;
@@ -65,6 +67,110 @@ fn the_reserve_lets_a_full_disk_drain() {
         assert_eq!(reserve(&fs), Some(RESERVE), "it is held again");
         check(&store, &acknowledged, &acknowledged).unwrap();
         assert_eq!(store.status().flush_error, None);
+    });
+}
+
+/// Spans that do not compress, of about `bytes` bytes.
+fn bulky(number: u64, bytes: usize) -> Span<'static> {
+    let mut rng = SmallRng::seed_from_u64(number);
+    let text: String = (0..bytes / 16).map(|_| format!("{:016x}", rng.random::<u64>())).collect();
+    Span { tags: vec![("noise".into(), text.into())], ..Span::new(TraceId::narrow(number + 1), number + 1) }
+}
+
+/// As a server is set by default, a thousandth of its size: a flush, the reserve and two segments are of one size.
+fn in_proportion() -> StoreConfig {
+    StoreConfig { flush_bytes: 64_000, segment_bytes: 32_000, reserve_bytes: 64_000, ..config() }
+}
+
+/// Sends bulky spans until `full` refusals have come one after the other, with a flush after each.
+async fn fill_with_noise(store: &Store, from: u64, acknowledged: &mut BTreeSet<u64>) {
+    let mut refused = 0;
+    for number in from..from + 10_000 {
+        match store.append(batch("default", &[bulky(number, 2_000)])).await {
+            Ok(_) => {
+                acknowledged.insert(number);
+                refused = 0;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                // What the background does about it.
+                let _ = store.flush().await;
+                refused += 1;
+                if refused == 5 {
+                    return;
+                }
+            }
+        }
+    }
+    panic!("the disk was never full");
+}
+
+/// The disk fills up with spans that hardly compress, for good: what was acknowledged is brought to the table by the
+/// reserve, which is not taken for more log meanwhile; ingest goes on once there is space.
+#[test]
+fn a_disk_that_ingest_has_filled_drains_by_the_reserve() {
+    run(async {
+        for capacity in (176_000..260_000).step_by(6_000) {
+            let fs = SimFs::new();
+            let store = Store::open(in_proportion(), Arc::new(fs.clone()), clock()).await.unwrap();
+            fs.set_capacity(Some(capacity));
+            let mut acknowledged = BTreeSet::new();
+            fill_with_noise(&store, 0, &mut acknowledged).await;
+            let ids = |numbers: &BTreeSet<u64>| -> Counts {
+                numbers.iter().map(|number| (("default".to_owned(), number + 1), 1)).collect()
+            };
+            let status = store.status();
+            assert_eq!(status.memory_spans, 0, "{capacity}: {status:?}");
+            let refused = store.append(batch("default", &[bulky(9_999, 40_000)])).await.unwrap_err();
+            assert!(refused.message().contains("free disk space"), "{refused}");
+            assert!(acknowledged.len() > 20, "{capacity}: {}", acknowledged.len());
+            assert_eq!(rows(&store.snapshot()).unwrap(), ids(&acknowledged), "{capacity}");
+
+            // A start changes nothing about that.
+            drop(store);
+            let fs = fs.crash(crate::support::sim_fs::Cut::Kill);
+            fs.set_capacity(Some(capacity));
+            let store = Store::open(in_proportion(), Arc::new(fs.clone()), clock()).await.unwrap();
+            fill_with_noise(&store, 10_000, &mut acknowledged).await;
+            assert_eq!(store.status().memory_spans, 0, "{capacity}");
+            assert_eq!(rows(&store.snapshot()).unwrap(), ids(&acknowledged), "{capacity}");
+
+            fs.set_capacity(None);
+            store.flush().await.unwrap();
+            assert_eq!(store.status().flush_error, None);
+            for number in 30_000..30_010 {
+                store.append(batch("default", &[bulky(number, 2_000)])).await.unwrap();
+                acknowledged.insert(number);
+            }
+            store.flush().await.unwrap();
+            assert_eq!(rows(&store.snapshot()).unwrap(), ids(&acknowledged), "{capacity}");
+        }
+    });
+}
+
+/// The process dies with memory full and the disk too: the next start flushes what it reads by the reserve, and trims
+/// the log as it goes.
+#[test]
+fn a_full_disk_drains_at_start() {
+    run(async {
+        let fs = SimFs::new();
+        let store = Store::open(in_proportion(), Arc::new(fs.clone()), clock()).await.unwrap();
+        let mut acknowledged = Counts::new();
+        for number in 0.. {
+            match store.append(batch("default", &[bulky(number, 2_000)])).await {
+                Ok(_) => acknowledged.insert(("default".to_owned(), number + 1), 1),
+                Err(_) => break,
+            };
+        }
+        assert!(store.status().memory_bytes > 90_000, "{:?}", store.status());
+        drop(store);
+        let fs = fs.crash(crate::support::sim_fs::Cut::Kill);
+        fs.set_capacity(Some(fs.used()));
+        let store = Store::open(in_proportion(), Arc::new(fs.clone()), clock()).await.unwrap();
+        assert_eq!(rows(&store.snapshot()).unwrap(), acknowledged);
+        store.flush().await.unwrap();
+        assert_eq!(store.status().memory_spans, 0);
+        assert_eq!(rows(&store.snapshot()).unwrap(), acknowledged);
     });
 }
 

@@ -158,7 +158,7 @@ fn an_unreadable_compaction_is_set_aside_while_its_inputs_are_there() {
         drop(store);
         fs.put(&entry(3), b"{");
         let set_aside = fs.crash(Cut::Kill);
-        let store = open_with(config.clone(), &set_aside).await.unwrap();
+        let store = open_with(keeping(), &set_aside).await.unwrap();
         check(&store, &ten(), &ten()).unwrap();
         assert_eq!(store.status().files, 2);
         store.compact().await.unwrap();
@@ -169,6 +169,38 @@ fn an_unreadable_compaction_is_set_aside_while_its_inputs_are_there() {
             fs.remove_file(file.path()).unwrap();
         }
         is_refused(config, &fs, 3, "is gone").await;
+    });
+}
+
+/// An entry in the middle is no unfinished write: what was built on it stays, and the message is one that a person can
+/// act upon.
+#[test]
+fn an_unreadable_entry_below_others_is_refused() {
+    run(async {
+        let fs = two_flushes(keeping()).await;
+        let whole = fs.contents(&entry(1));
+        for remains in remains(&whole) {
+            fs.put(&entry(1), &remains);
+            is_refused(keeping(), &fs, 1, "there are later ones").await;
+            let error = open_with(keeping(), &fs).await.unwrap_err();
+            assert_eq!(error.message().lines().count(), 1, "{error}");
+            assert!(error.message().len() < 400, "{error}");
+        }
+        fs.put(&entry(1), &whole);
+        let store = open_with(keeping(), &fs).await.unwrap();
+        check(&store, &ten(), &ten()).unwrap();
+    });
+}
+
+/// What the library says of values that it did not expect is cut to a line.
+#[test]
+fn errors_of_the_tables_log_are_a_line() {
+    run(async {
+        let fs = two_flushes(keeping()).await;
+        fs.put(&entry(0), b"{\"protocol\":{\"minReaderVersion\":\"one\"}}\n{\"metaData\":7}\n");
+        let error = open_with(keeping(), &fs).await.unwrap_err();
+        assert_eq!(error.message().lines().count(), 1, "{error}");
+        assert!(error.message().len() < 500, "{error}");
     });
 }
 
