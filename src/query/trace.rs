@@ -75,6 +75,8 @@ struct Recent {
 #[derive(Debug)]
 pub struct TraceCursor {
     query: TraceQuery,
+    /// To tell of damage.
+    files: Snapshot,
     sources: Vec<Source>,
     last: Option<Found>,
     damaged: Vec<String>,
@@ -87,7 +89,7 @@ impl TraceCursor {
     /// Damaged, where the memory table holds bytes that are no span. A file that cannot be read is left out, and named
     /// by [`TraceCursor::damaged`].
     pub fn open(snapshot: &Snapshot, query: &TraceQuery) -> Result<TraceCursor> {
-        let mut cursor = TraceCursor { query: query.clone(), sources: Vec::new(), last: None, damaged: Vec::new() };
+        let mut cursor = TraceCursor::over(snapshot, query);
         let low = query.trace_id.low;
         let recent = recent(snapshot, query).map_err(|error| Error::damaged(error.to_string()))?;
         if !recent.is_empty() {
@@ -104,6 +106,13 @@ impl TraceCursor {
             }
         }
         Ok(cursor)
+    }
+
+    fn over(snapshot: &Snapshot, query: &TraceQuery) -> TraceCursor {
+        // Without the memory tables: a slow reader must not keep them from being freed.
+        let mut files = snapshot.clone();
+        files.memtables.clear();
+        TraceCursor { query: query.clone(), files, sources: Vec::new(), last: None, damaged: Vec::new() }
     }
 
     /// Files that could not be read: their spans are missing from the answer.
@@ -183,7 +192,7 @@ impl TraceCursor {
     }
 
     fn note_damage(&mut self, path: String, error: &dyn std::fmt::Display) {
-        tracing::error!(%error, "a data file cannot be read, answers are without it");
+        self.files.note_damage(error.to_string());
         self.damaged.push(path);
     }
 }

@@ -51,6 +51,10 @@ fn read(store: &Store) -> (Vec<u64>, usize) {
     (ids, largest)
 }
 
+async fn post(ingest: &Ingest, spans: Vec<Span<'_>>) {
+    ingest.append(ingest.encode(&scope(), spans).unwrap()).await.unwrap();
+}
+
 async fn open(folder: &std::path::Path) -> (Arc<Store>, Ingest) {
     let clock = Arc::new(ManualClock::new(DAY * 86_400_000_000));
     let config = StoreConfig { background: false, reserve_bytes: 0, ..StoreConfig::new(folder) };
@@ -65,7 +69,7 @@ async fn chunks_are_bounded_by_bytes_in_memory_in_a_file_and_in_both() {
     let (store, ingest) = open(folder.path()).await;
     // A chunk ends with the span that fills it up.
     let limit = (1 << 20) + LONG;
-    ingest.post(scope(), spans(0..60, LONG)).await.unwrap();
+    post(&ingest, spans(0..60, LONG)).await;
     let (ids, largest) = read(&store);
     assert_eq!(ids, (0..60).collect::<Vec<_>>());
     assert!((1 << 19..limit).contains(&largest), "{largest}");
@@ -76,7 +80,7 @@ async fn chunks_are_bounded_by_bytes_in_memory_in_a_file_and_in_both() {
     assert!((1 << 19..limit).contains(&largest), "{largest}");
 
     // Half of them sent again, and new ones, while the others lie in the file.
-    ingest.post(scope(), spans(30..90, LONG)).await.unwrap();
+    post(&ingest, spans(30..90, LONG)).await;
     let (ids, largest) = read(&store);
     assert_eq!(ids, (0..90).collect::<Vec<_>>());
     assert!((1 << 19..limit).contains(&largest), "{largest}");
@@ -86,9 +90,9 @@ async fn chunks_are_bounded_by_bytes_in_memory_in_a_file_and_in_both() {
 async fn a_long_trace_of_short_spans_comes_whole_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let (store, ingest) = open(folder.path()).await;
-    ingest.post(scope(), spans(0..9_000, 10)).await.unwrap();
+    post(&ingest, spans(0..9_000, 10)).await;
     assert_eq!(read(&store).0, (0..9_000).collect::<Vec<_>>());
     store.flush().await.unwrap();
-    ingest.post(scope(), spans(5_000..12_000, 10)).await.unwrap();
+    post(&ingest, spans(5_000..12_000, 10)).await;
     assert_eq!(read(&store).0, (0..12_000).collect::<Vec<_>>());
 }
