@@ -136,8 +136,13 @@ pub(super) fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>, WalError> {
 
 /// The node whose log lies in a folder, as the first readable header says; `None` if there is no readable segment.
 pub fn owner(fs: &dyn Fs, dir: &Path) -> Result<Option<[u8; 16]>, WalError> {
-    for first_seq in list(fs, dir)? {
-        let path = dir.join(file_name(first_seq));
+    owner_among(fs, dir, &list(fs, dir)?)
+}
+
+/// As [`owner`], of a folder that was listed.
+pub(super) fn owner_among(fs: &dyn Fs, dir: &Path, names: &[u64]) -> Result<Option<NodeId>, WalError> {
+    for first_seq in names {
+        let path = dir.join(file_name(*first_seq));
         let file = match fs.open(&path, OpenMode::Read) {
             Ok(file) => file,
             // It was trimmed meanwhile.

@@ -70,7 +70,7 @@ pub(super) fn walk(
     let names = segment::list(fs, dir)?;
     let node_id = match node_id {
         Some(node_id) => Some(node_id),
-        None => segment::owner(fs, dir)?,
+        None => segment::owner_among(fs, dir, &names)?,
     };
     let mut walk = Walk { floor, walked: Walked::default(), visitor };
     for (i, first_seq) in names.iter().copied().enumerate() {
