@@ -63,8 +63,8 @@
 //! * A sequence is given to one payload only while the log is open, refused ones included; gaps are legal. Sequences go
 //!   on above everything found at start: records, segment names, and the floor.
 //! * Callbacks run in sequence order, after the sync; an append resolves after all callbacks of its group.
-//! * A segment is deleted only by [`Wal::trim`], oldest first, and never the newest: its header is what a reader in
-//!   another process tells a trimmed log from a short one by.
+//! * A segment is deleted only by [`Wal::trim`], oldest first, and never the newest that has a record, nor one after
+//!   it: its header is what a reader in another process tells a trimmed log from a short one by.
 
 mod error;
 mod reader;
@@ -154,13 +154,15 @@ impl Wal {
         self.shared.append(payload, on_durable)
     }
 
-    /// Deletes the segments that hold no record above `seq`, except the newest, for good. Blocks.
+    /// Deletes the segments that hold no record above `seq`, for good, up to the newest that has a record: a log without
+    /// one could not be told from a lost log. Blocks.
     pub fn trim(&self, seq: u64) -> Result<(), WalError> {
         let Shared { fs, config, segments, .. } = &*self.shared;
         // The lock is not held while files are deleted: the log's thread needs it for each group.
         let done: Vec<u64> = {
             let segments = lock(segments);
-            let older = segments.iter().take(segments.len().saturating_sub(1));
+            let newest = segments.iter().rposition(|segment| segment.last_seq > 0).unwrap_or_default();
+            let older = segments.iter().take(newest);
             older.take_while(|segment| segment.last_seq <= seq).map(|segment| segment.first_seq).collect()
         };
         if done.is_empty() {
