@@ -1,6 +1,7 @@
 //! What an append, a trim and an opening promise while the disk is well.
 
 use super::*;
+use crate::support::sim_fs::OpKind;
 use spanlake::fs::RealFs;
 use spanlake::wal::{ReadEnd, read_after};
 use std::sync::Mutex;
@@ -170,6 +171,19 @@ fn a_trim_deletes_whole_segments_but_the_newest() {
     let replayed = open(&fs, 10).unwrap().replayed;
     assert_eq!(replayed.last(), Some(&(21, payload(20, 50))));
     assert!(replayed[..replayed.len() - 1].iter().all(|record| written.contains(record)));
+}
+
+/// A segment whose first group failed holds nothing that tells where the log was: trimmed down to it, the log could not
+/// be told from a lost one.
+#[test]
+fn a_trim_leaves_the_newest_segment_that_has_a_record() {
+    let (fs, _) = sample_log(20);
+    let opened = open(&fs, 0).unwrap();
+    let before = segments(&fs);
+    fs.fail_sync(0, |op| op.kind == OpKind::SyncData);
+    append(&opened.wal, &payload(20, 50)).unwrap_err();
+    opened.wal.trim(u64::MAX).unwrap();
+    assert!(segments(&fs).starts_with(&before[before.len() - 1..]), "{:?}", segments(&fs));
 }
 
 /// A record above the mark is kept, whichever mark.
