@@ -7,6 +7,7 @@ use super::{EncodedBatch, Store, StoreConfig, to_the_end};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
+use crate::lake::file_reader::Damaged;
 use crate::lake::{Table, TableError, table};
 use crate::wal::{self, ReadEnd, Wal, WalConfig};
 use bytes::Bytes;
@@ -233,14 +234,16 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
 fn check_files(core: &Core) {
     for file in core.snapshot().files.iter() {
         let size = file.info().size;
-        let what = match core.fs.entry(file.path()) {
+        let (offset, what) = match core.fs.entry(file.path()) {
             Ok(entry) if entry.len == size => continue,
-            Ok(entry) => format!("the table's log says {size} bytes, the file has {}", entry.len),
-            Err(error) => error.to_string(),
+            Ok(entry) => {
+                (entry.len.min(size), format!("the table's log says {size} bytes, the file has {}", entry.len))
+            }
+            Err(error) => (0, error.to_string()),
         };
         let path = file.path();
-        let what =
-            format!("data file {}: {what}; answers are without its spans, restore it from a backup", path.display());
+        let what = format!("{what}; answers are without its spans, restore it from a backup");
+        let what = Damaged { path: path.to_owned(), offset, what }.to_string();
         core.note_damaged_file(path, what);
     }
 }

@@ -114,7 +114,7 @@ fn appends_during_a_read_do_not_disturb_it() {
     assert_eq!(end.unwrap(), complete(read.len() as u64, read.len() as u64));
 }
 
-/// The same between any two reads of the file, which are no larger than a page: bytes that were read before an append,
+/// The same between any two reads of the file, which are smaller than a page: bytes that were read before an append,
 /// beside bytes that were read after it, are no damage.
 #[test]
 fn an_append_between_two_reads_is_no_damage() {
@@ -123,7 +123,7 @@ fn an_append_between_two_reads_is_no_damage() {
         let fs = SimFs::new();
         let opened = open_with(&fs, clock(), WalConfig { segment_bytes: 32 << 10, ..config() }, 0).unwrap();
         append(&opened.wal, &payload(0, 100)).unwrap();
-        fs.set_read_limit(4096);
+        fs.set_read_limit(3072);
         let mut reads = 0;
         let (reached, was_reached) = mpsc::channel();
         fs.on_read(move |_, _| {
@@ -143,7 +143,7 @@ fn an_append_between_two_reads_is_no_damage() {
         seen_by_step.push(seen.len());
     }
     // Before the first read all of them are seen, before the last one none.
-    assert!(seen_by_step.len() >= 8, "{seen_by_step:?}");
+    assert!(seen_by_step.len() >= 10, "{seen_by_step:?}");
     assert_eq!((seen_by_step.first(), seen_by_step.last()), (Some(&9), Some(&1)));
 }
 
