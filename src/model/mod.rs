@@ -10,6 +10,7 @@
 
 pub mod hex;
 pub mod id;
+pub mod link;
 pub mod span;
 
 pub use id::TraceId;

@@ -1,7 +1,12 @@
-//! Questions: one trace by its id, and SQL.
+//! Questions: one trace by its id, the traces that meet some conditions, the names they bear, the links between
+//! services, and SQL.
 //!
-//! In: a [`crate::store::Snapshot`], or for offline SQL a data folder. Out: spans, or batches of rows. Rows that are
-//! equal in every sent field are one span in every answer.
+//! In: a [`crate::store::Snapshot`], or for offline SQL a data folder. Out: spans, names, links, or batches of rows. Rows
+//! that are equal in every sent field are one span in every answer.
 
+pub mod dependencies;
+pub mod names;
+pub mod search;
 pub mod sql;
+pub mod stop;
 pub mod trace;
