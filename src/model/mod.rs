@@ -11,6 +11,7 @@
 pub mod hex;
 pub mod id;
 pub mod link;
+mod pieces;
 pub mod span;
 
 pub use id::TraceId;
