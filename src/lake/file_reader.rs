@@ -6,6 +6,8 @@
 //! file's checksums ([`super::checksums`]) before it is decoded.
 
 use super::checksums::{BLOCK, Checksums};
+use super::rows::Rows;
+use super::summary::{self, Summary, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -27,6 +29,9 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of rows that a lookup reads at a time: an agent may send a megabyte in each tag.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// Rows read at a time for a summary that is missing.
+const SUMMARY_ROWS: usize = 1_024;
 
 /// What the table's log says of a data file.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +76,7 @@ pub struct DataFile {
     loaded: OnceLock<Loaded>,
     /// Known without the rest of what is loaded; `None` in a file of other making.
     checksums: OnceLock<Option<Arc<Checksums>>>,
+    summary: OnceLock<Arc<Summary>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +93,7 @@ impl DataFile {
     /// The file that `info` names below the table's folder `root`; it is opened at its first use.
     pub fn new(fs: Arc<dyn Fs>, root: &Path, info: FileInfo) -> Self {
         let path = root.join(&info.path);
-        DataFile { info, fs, path, loaded: OnceLock::new(), checksums: OnceLock::new() }
+        DataFile { info, fs, path, loaded: OnceLock::new(), checksums: OnceLock::new(), summary: OnceLock::new() }
     }
 
     pub fn info(&self) -> &FileInfo {
@@ -222,6 +228,46 @@ impl DataFile {
         };
         let reader = guard(open).map_err(|e| self.damaged(loaded, e))?;
         Ok(Scan { file: self, loaded, reader })
+    }
+
+    /// The file's summary. One that is not there, or cannot be read, is made from the rows.
+    pub fn summary(&self) -> Result<Arc<Summary>, Damaged> {
+        if let Some(summary) = self.summary.get() {
+            return Ok(summary.clone());
+        }
+        let summary = match self.stored_summary()? {
+            Some(summary) => summary,
+            None => Summary::of_bytes(self.summarise()?)?,
+        };
+        Ok(self.summary.get_or_init(|| Arc::new(summary)).clone())
+    }
+
+    fn stored_summary(&self) -> Result<Option<Summary>, Damaged> {
+        let loaded = self.load()?;
+        let pairs = loaded.metadata.metadata().file_metadata().key_value_metadata();
+        let place = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == summary::KEY)?.value.as_deref());
+        let Some((offset, length)) = place.and_then(|place| place.split_once(' ')) else { return Ok(None) };
+        let (Ok(offset), Ok(length)) = (offset.parse(), length.parse()) else { return Ok(None) };
+        match Summary::of_file(loaded.source.clone(), offset, length, self.path.clone()) {
+            Ok(summary) => Ok(Some(summary)),
+            Err(error) => {
+                tracing::warn!(%error, "a summary cannot be read; it is made again from the rows");
+                Ok(None)
+            }
+        }
+    }
+
+    fn summarise(&self) -> Result<Bytes, Damaged> {
+        let mut builder = SummaryBuilder::new(&[]);
+        let mut scan = self.scan(None, SUMMARY_ROWS)?;
+        while let Some(batch) = scan.next_batch()? {
+            let fault = |e: super::rows::RowError| Damaged { path: self.path.clone(), offset: 0, what: e.to_string() };
+            let rows = Rows::of(&batch).map_err(fault)?;
+            for row in 0..rows.len() {
+                builder.push(&rows.scope(row), &rows.span(row).map_err(fault)?);
+            }
+        }
+        Ok(builder.finish().into())
     }
 
     fn damaged(&self, loaded: &Loaded, error: ParquetError) -> Damaged {

@@ -8,7 +8,9 @@ use super::checksums::{self, Blocks};
 use super::file_reader::{FileInfo, FileStats};
 use super::objects::TEMPORARY_PREFIX;
 use super::schema::{self, FILE_SCHEMA};
+use super::summary::{self, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
+use crate::model::{Scope, Span};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -61,6 +63,7 @@ pub struct FileWriter {
     day: i32,
     writer: ArrowWriter<Output>,
     stats: FileStats,
+    summary: SummaryBuilder,
     rows: u64,
 }
 
@@ -98,8 +101,16 @@ pub fn discard(fs: &dyn Fs, root: &Path, files: &[FileInfo]) {
 }
 
 impl FileWriter {
-    /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01.
-    pub fn create(fs: Arc<dyn Fs>, root: &Path, day: i32, name: &str, compression: i32) -> Result<Self, WriteError> {
+    /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01. Of the tags
+    /// `kept_tags` the summary keeps the values however many they are.
+    pub fn create(
+        fs: Arc<dyn Fs>,
+        root: &Path,
+        day: i32,
+        name: &str,
+        compression: i32,
+        kept_tags: &[String],
+    ) -> Result<Self, WriteError> {
         let path = path_of(day, name);
         let dir = root.join(&path).parent().unwrap_or(root).to_owned();
         let temporary = dir.join(format!("{TEMPORARY_PREFIX}{name}"));
@@ -121,7 +132,13 @@ impl FileWriter {
         let properties = schema::writer_properties(compression);
         let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
             .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
-        Ok(FileWriter { place, day, writer, stats: FileStats::default(), rows: 0 })
+        let summary = SummaryBuilder::new(kept_tags);
+        Ok(FileWriter { place, day, writer, stats: FileStats::default(), summary, rows: 0 })
+    }
+
+    /// Adds a row to the summary. Each row that is pushed is to be summarised once, in the same order.
+    pub fn summarise(&mut self, scope: &Scope<'_>, span: &Span<'_>) {
+        self.summary.push(scope, span);
     }
 
     /// Appends rows, which must follow those before them in the order of the table.
@@ -167,6 +184,15 @@ impl FileWriter {
     /// Writes what follows the rows, into memory: it has a checksum of itself in it.
     fn write_tail(&mut self) -> Result<(), ParquetError> {
         self.writer.flush()?;
+        let offset = self.writer.bytes_written();
+        let summary = std::mem::replace(&mut self.summary, SummaryBuilder::new(&[]));
+        // One that is not of all rows would hide the others; without one the rows are read.
+        if summary.spans() == self.rows {
+            let bytes = summary.finish();
+            self.writer.write_all(&bytes)?;
+            let place = format!("{offset} {}", bytes.len());
+            self.writer.append_key_value_metadata(KeyValue::new(summary::KEY.to_owned(), place));
+        }
         // Through the writer's own buffer, so that all of the rows has been counted.
         self.writer.sync()?;
         let output = self.writer.inner_mut();
