@@ -63,8 +63,19 @@ pub struct FileWriter {
     day: i32,
     writer: ArrowWriter<Output>,
     stats: FileStats,
-    summary: SummaryBuilder,
+    summary: Summarised,
     rows: u64,
+}
+
+/// The summaries of a file's rows, each of the rows of some traces.
+#[derive(Debug)]
+struct Summarised {
+    kept_tags: Vec<String>,
+    builder: SummaryBuilder,
+    /// Rows of those before.
+    rows: u64,
+    /// Offset and length of those before.
+    places: Vec<String>,
 }
 
 /// Where a file is being made; dropped before it is complete, it removes what is there.
@@ -132,13 +143,28 @@ impl FileWriter {
         let properties = schema::writer_properties(compression);
         let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
             .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
-        let summary = SummaryBuilder::new(kept_tags);
+        let builder = SummaryBuilder::new(kept_tags);
+        let summary = Summarised { kept_tags: kept_tags.to_vec(), builder, rows: 0, places: Vec::new() };
         Ok(FileWriter { place, day, writer, stats: FileStats::default(), summary, rows: 0 })
     }
 
     /// Adds a row to the summary. Each row that is pushed is to be summarised once, in the same order.
-    pub fn summarise(&mut self, scope: &Scope<'_>, span: &Span<'_>) {
-        self.summary.push(scope, span);
+    pub fn summarise(&mut self, scope: &Scope<'_>, span: &Span<'_>) -> Result<(), WriteError> {
+        if self.summary.builder.is_full() && self.summary.builder.begins_trace(scope, span) {
+            self.write_summary().map_err(|source| WriteError::Io { path: self.place.temporary.clone(), source })?;
+        }
+        self.summary.builder.push(scope, span);
+        Ok(())
+    }
+
+    /// Writes what is summarised so far. Row groups are written whole, so it comes to lie between two of them.
+    fn write_summary(&mut self) -> io::Result<()> {
+        let summary = &mut self.summary;
+        let builder = std::mem::replace(&mut summary.builder, SummaryBuilder::new(&summary.kept_tags));
+        summary.rows += builder.spans();
+        let bytes = builder.finish();
+        summary.places.push(format!("{} {}", self.writer.bytes_written(), bytes.len()));
+        self.writer.write_all(&bytes)
     }
 
     /// Appends rows, which must follow those before them in the order of the table.
@@ -184,14 +210,11 @@ impl FileWriter {
     /// Writes what follows the rows, into memory: it has a checksum of itself in it.
     fn write_tail(&mut self) -> Result<(), ParquetError> {
         self.writer.flush()?;
-        let offset = self.writer.bytes_written();
-        let summary = std::mem::replace(&mut self.summary, SummaryBuilder::new(&[]));
-        // One that is not of all rows would hide the others; without one the rows are read.
-        if summary.spans() == self.rows {
-            let bytes = summary.finish();
-            self.writer.write_all(&bytes)?;
-            let place = format!("{offset} {}", bytes.len());
-            self.writer.append_key_value_metadata(KeyValue::new(summary::KEY.to_owned(), place));
+        self.write_summary()?;
+        // Those that are not of all rows would hide the others; without them the rows are read.
+        if self.summary.rows == self.rows {
+            let places = self.summary.places.join(",");
+            self.writer.append_key_value_metadata(KeyValue::new(summary::KEY.to_owned(), places));
         }
         // Through the writer's own buffer, so that all of the rows has been counted.
         self.writer.sync()?;

@@ -233,7 +233,7 @@ fn write_merged(
             writer.push(&part)?;
             let rows = Rows::of(&part)?;
             for row in 0..rows.len() {
-                writer.summarise(&rows.scope(row), &rows.span(row)?);
+                writer.summarise(&rows.scope(row), &rows.span(row)?)?;
             }
         }
     }

@@ -242,7 +242,7 @@ fn write_day(
         }
         let span = stored::decode_span(body)?;
         builder.push(scopes[row.scope as usize], &span);
-        writer.summarise(scopes[row.scope as usize], &span);
+        writer.summarise(scopes[row.scope as usize], &span)?;
         bytes += body.len();
         if builder.rows() == BATCH_ROWS || bytes >= BATCH_BYTES {
             bytes = 0;

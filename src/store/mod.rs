@@ -34,6 +34,7 @@ mod flush;
 mod layout;
 mod memtable;
 mod open;
+mod recent;
 mod space;
 
 pub use layout::day_of;

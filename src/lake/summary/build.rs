@@ -17,6 +17,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A token that no more traces of a service have is rare: see [`super::rare`].
 const RARE: usize = 4;
+/// Spans of a summary, about, and the memory that making one takes: a file of more has several, so that merging files
+/// takes no more memory than writing one.
+const MOST_SPANS: u64 = 131_072;
+const MOST_BYTES: usize = 32 << 20;
 /// Bits of a common token's hash beyond those that as many tokens take at the least.
 const EXTRA_BITS: u32 = 12;
 
@@ -106,14 +110,12 @@ impl SummaryBuilder {
 
     /// Adds the next row.
     pub fn push(&mut self, scope: &Scope<'_>, span: &Span<'_>) {
-        let is_project = self.projects.last().is_some_and(|(project, _)| *project == scope.project);
-        let low = span.trace_id.low;
-        if !is_project || self.rows.last().is_none_or(|row| row.low != low) {
+        if self.begins_trace(scope, span) {
             self.end_trace();
-            if !is_project {
+            if self.projects.last().is_none_or(|(project, _)| *project != scope.project) {
                 self.projects.push((scope.project.clone().into_owned(), self.rows.len() as u32));
             }
-            self.rows.push(TraceRow::new(low));
+            self.rows.push(TraceRow::new(span.trace_id.low));
         }
         self.spans += 1;
         let project = self.projects.len() as u32 - 1;
@@ -266,6 +268,17 @@ impl SummaryBuilder {
         self.in_trace.clear();
     }
 
+    /// Whether what comes after the present trace is better put into another summary.
+    pub fn is_full(&self) -> bool {
+        self.spans >= MOST_SPANS || self.memory() >= MOST_BYTES
+    }
+
+    /// Whether a row is the first of its trace.
+    pub fn begins_trace(&self, scope: &Scope<'_>, span: &Span<'_>) -> bool {
+        let is_project = self.projects.last().is_some_and(|(project, _)| *project == scope.project);
+        !is_project || self.rows.last().is_none_or(|row| row.low != span.trace_id.low)
+    }
+
     /// How many rows were added.
     pub fn spans(&self) -> u64 {
         self.spans
@@ -283,13 +296,29 @@ impl SummaryBuilder {
     pub fn finish(mut self) -> Vec<u8> {
         self.end_trace();
         let mut blobs = Blobs::default();
+        let dbg = std::env::var_os("SUMDBG").is_some();
         let table = TraceTable::new(std::mem::take(&mut self.rows));
         let projects: Vec<u32> = self.projects.iter().map(|(_, first)| *first).collect();
         let columns = table.encode(&projects, &mut blobs);
+        if dbg {
+            eprintln!("SUM traces {} {}", blobs.len(), self.spans);
+        }
         let places = self.write_places(&mut blobs);
+        if dbg {
+            eprintln!("SUM places {} {}", blobs.len(), self.spans);
+        }
         let (dictionary_bits, dictionary, rare) = self.write_tokens(&table, &mut blobs);
+        if dbg {
+            eprintln!("SUM tokens {} {}", blobs.len(), self.spans);
+        }
         let names = self.names.write(&mut blobs);
+        if dbg {
+            eprintln!("SUM names {} {}", blobs.len(), self.spans);
+        }
         let links = Links::new(self.link_names, self.link_ends, self.links).write(&table, &projects, &mut blobs);
+        if dbg {
+            eprintln!("SUM links {} {}", blobs.len(), self.spans);
+        }
         let section = |section: SectionBuilder| Section {
             project: section.project,
             service: section.service,
@@ -373,6 +402,9 @@ impl SummaryBuilder {
             });
         }
         let dictionary = writer.finish(blobs);
+        if std::env::var_os("SUMDBG").is_some() {
+            eprintln!("SUM dict {} occ {} common {} rare {}", blobs.len(), occurrences.len(), common, rare.len());
+        }
         drop(occurrences);
         (bits, dictionary, RareIndex::write(&mut rare, table.blocks(), blobs))
     }

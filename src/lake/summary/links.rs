@@ -95,7 +95,7 @@ impl Links {
         let number = |link: &Link| pairs.get(&(link.parent, link.child)).copied().unwrap_or_default();
 
         let mut traces = Vec::new();
-        let mut hours: BTreeMap<(u64, i64), (u64, BTreeMap<u64, (u64, u64)>)> = BTreeMap::new();
+        let mut hours: BTreeMap<(u64, i64), Sums> = BTreeMap::new();
         for (row, trace) in table.rows().iter().enumerate() {
             let links = self.of(row);
             put_varint(&mut traces, links.len() as u64);
@@ -133,6 +133,9 @@ impl Links {
         LinkIndex { names: blobs.put(&names), traces: blobs.put(&traces), hours: blobs.put(&summed) }
     }
 }
+
+/// Traces; calls and errors by the number of their pair.
+type Sums = (u64, BTreeMap<u64, (u64, u64)>);
 
 /// Names, and the pairs of their numbers.
 type Pairs = (Vec<String>, Vec<(u32, u32)>);
