@@ -1,7 +1,7 @@
 //! The one table of settings. The command line, the environment, the file, `--help` and `spanlake config` all come from
 //! it; a setting that is added here is known everywhere.
 
-use super::values::{count, duration, rate, list, size, yes_or_no};
+use super::values::{count, duration, list, rate, size, yes_or_no};
 use super::{Config, Origins, Projects};
 
 /// What a value is written as.
@@ -519,15 +519,24 @@ fn origins(text: &str) -> Result<Origins, String> {
     if sites.iter().any(|site| site == "*") {
         return Ok(Origins::Any);
     }
-    let is_site = |site: &str| match url::Url::parse(site) {
-        Ok(url) => url.has_host() && url.as_str().trim_end_matches('/').eq_ignore_ascii_case(site),
-        // What pages in a file or a sandbox are.
-        Err(_) => site == "null",
-    };
-    if !sites.iter().all(|site| is_site(site)) {
-        return Err(expected());
+    let sites: Option<Vec<String>> = sites.iter().map(|site| origin(site)).collect();
+    sites.map(Origins::Only).ok_or_else(expected)
+}
+
+/// A site as browsers name it: without the port where it is the scheme's own, without a path.
+fn origin(site: &str) -> Option<String> {
+    // What pages in a file or a sandbox are.
+    if site == "null" {
+        return Some(site.to_owned());
     }
-    Ok(Origins::Only(sites.iter().map(|site| site.to_ascii_lowercase()).collect()))
+    let url = url::Url::parse(site).ok()?;
+    if !url.has_host() || url.path().len() > 1 || url.query().is_some() || url.fragment().is_some() {
+        return None;
+    }
+    match url.origin() {
+        url::Origin::Opaque(_) => Some(site.trim_end_matches('/').to_ascii_lowercase()),
+        origin => Some(origin.ascii_serialization()),
+    }
 }
 
 // How Zipkin's environment is written, in this table's notation.

@@ -152,8 +152,9 @@ fn allowed_origins_are_sites_as_browsers_name_them() {
     let only = |sites: &[&str]| Ok(Origins::Only(sites.iter().map(|site| (*site).to_owned()).collect()));
     assert_eq!(taken(""), only(&[]));
     assert_eq!(taken("http://a, https://B.example:8443,null"), only(&["http://a", "https://b.example:8443", "null"]));
+    assert_eq!(taken("http://a/,http://b:80,moz-extension://C"), only(&["http://a", "http://b", "moz-extension://c"]));
     assert_eq!(taken("http://a,*"), Ok(Origins::Any));
-    for bad in ["a.example.com", "http://a/", "http://a/path", "https://*.example.com/"] {
+    for bad in ["a.example.com", "http://a/path", "http://a?b", "http://a/#c", "http://"] {
         assert!(taken(bad).unwrap_err().to_string().ends_with("between commas"), "{bad}");
     }
 }
