@@ -4,7 +4,8 @@
 //! What the dialects share:
 //! * [`Context`]: the rooms below, the settings, and what bounds the work under way;
 //! * [`body`]: a request's body, decompressed and bounded;
-//! * [`lookup`]: a trace's answer, streamed where it is large;
+//! * [`lookup`]: a query's answer, streamed where it is large;
+//! * [`cors`]: which sites' pages may use all this from a browser;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
 //!   place and the remedy.
 //!
@@ -14,6 +15,7 @@ pub mod admin;
 pub mod ats;
 mod body;
 mod budget;
+mod cors;
 mod lookup;
 mod project;
 mod refusal;
@@ -21,6 +23,7 @@ pub mod zipkin;
 
 pub use refusal::Refusal;
 
+use crate::clock::Clock;
 use crate::codec::zipkin::{self as zipkin_json, Format};
 use crate::config::Config;
 use crate::ingest::{Ingest, LARGE, offload};
@@ -28,7 +31,8 @@ use crate::model::Scope;
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware;
 use axum::routing::MethodRouter;
 use budget::Budget;
 use std::num::NonZero;
@@ -43,22 +47,30 @@ pub struct Context {
     config: Arc<Config>,
     store: Arc<Store>,
     ingest: Ingest,
+    clock: Arc<dyn Clock>,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
     /// Places for large bodies to be decoded in. In memory spans take many times what they have in a body; small
     /// bodies are decoded on the runtime's threads, which are few as well.
     decoders: Semaphore,
     lookups: lookup::Bounds,
+    many_services: zipkin::ManyServices,
 }
 
 /// How handlers hold the context.
 pub type Shared = Arc<Context>;
 
 impl Context {
-    pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest) -> Self {
+    pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest, clock: Arc<dyn Clock>) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
-        Context { config, store, ingest, bodies, decoders, lookups: lookup::Bounds::new() }
+        let (lookups, many_services) = (lookup::Bounds::new(), zipkin::ManyServices::default());
+        Context { config, store, ingest, clock, bodies, decoders, lookups, many_services }
+    }
+
+    /// Milliseconds since 1970 UTC.
+    fn now_millis(&self) -> i64 {
+        self.clock.now_micros().div_euclid(1_000)
     }
 }
 
@@ -72,19 +84,25 @@ pub struct Route {
 
 /// All routes, dialect by dialect.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [zipkin::ROUTES, ats::ROUTES, admin::ROUTES].into_iter().flatten()
+    [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, ats::ROUTES, admin::ROUTES].into_iter().flatten()
 }
 
 /// Answers every route, and says what there is where there is none.
 pub fn router(context: Shared) -> Router {
+    let origins = Arc::new(context.config.server.allowed_origins.clone());
     routes()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(origins, cors::layer))
         .with_state(context)
 }
 
-async fn no_such_path(uri: Uri) -> Refusal {
+async fn no_such_path(method: Method, uri: Uri) -> Refusal {
+    // Not even where there is nothing: scanners for it take any other answer for a find.
+    if method == Method::TRACE {
+        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST");
+    }
     let mut message = format!("{} not found\nwhat there is:\n", uri.path());
     for route in routes() {
         message.push_str(&format!("  {} {}\n", route.method, route.path));

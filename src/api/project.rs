@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 /// The project of whatever was posted without one, and the only one unless projects are isolated.
 pub(super) const DEFAULT: &str = "default";
 /// The header that names a project where the path does not, as Tempo, Loki and Mimir have it.
-const HEADER: &str = "x-scope-orgid";
+pub(super) const HEADER: &str = "x-scope-orgid";
 const LONGEST: usize = 64;
 
 /// Whether a text is a project id: `[A-Za-z0-9_-]{1,64}`.

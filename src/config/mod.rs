@@ -12,7 +12,7 @@ mod table;
 mod values;
 
 pub use show::show;
-pub use table::{Form, SETTINGS, Setting};
+pub use table::{AlsoEnv, Form, SETTINGS, Setting};
 pub use values::show_size;
 
 use clap::{Arg, ArgMatches};
@@ -29,7 +29,7 @@ const FILE_ENV: &str = "SPANLAKE_CONFIG";
 const MASK: &str = "********";
 
 /// All settings, read and checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub listen: String,
     pub data: PathBuf,
@@ -41,7 +41,9 @@ pub struct Config {
     pub flush: FlushConfig,
     pub wal: WalConfig,
     pub lake: LakeConfig,
+    pub query: QueryConfig,
     pub zipkin: ZipkinConfig,
+    pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
 }
 
@@ -60,6 +62,16 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     pub max_connections: usize,
+    pub allowed_origins: Origins,
+}
+
+/// The sites whose pages may use the API from a browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    #[default]
+    Any,
+    /// As browsers name them, in lower case: `https://zipkin.example.com`.
+    Only(Vec<String>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,8 +104,35 @@ pub struct LakeConfig {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryConfig {
+    /// Zero for ever.
+    pub timeout: Duration,
+    pub max_limit: usize,
+    pub lookback: Duration,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZipkinConfig {
     pub strict_trace_id: bool,
+    pub search_enabled: bool,
+    /// Each once, in the order given.
+    pub autocomplete_keys: Vec<String>,
+    pub names_max_age: Duration,
+}
+
+/// What Zipkin's UI is told about itself. Empty texts are not given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ZipkinUiConfig {
+    pub environment: String,
+    pub query_limit: u64,
+    pub default_lookback: Duration,
+    pub logs_url: String,
+    pub support_url: String,
+    pub archive_post_url: String,
+    pub archive_url: String,
+    pub dependency_enabled: bool,
+    pub dependency_low_error_rate: f64,
+    pub dependency_high_error_rate: f64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -212,17 +251,21 @@ pub fn resolve(
     let mut values = Vec::with_capacity(SETTINGS.len());
     for setting in SETTINGS {
         // An empty variable is how many tools spell "not set".
-        let from_environment = |name: String| {
-            environment(&name).filter(|text| !text.is_empty()).map(|text| (text, Origin::Environment(name)))
+        let variable = |name: &str| environment(name).filter(|text| !text.is_empty());
+        let beneath = in_file
+            .remove(setting.key)
+            .zip(file)
+            .map_or((setting.default.to_owned(), Origin::Default), |(text, file)| {
+                (text, Origin::File(file.name.into()))
+            });
+        let of_another = |also: &AlsoEnv| {
+            Some(((also.read)(&variable(also.name)?, &beneath.0), Origin::Environment(also.name.to_owned())))
         };
-        let from_file =
-            in_file.remove(setting.key).zip(file).map(|(text, file)| (text, Origin::File(file.name.to_owned())));
         let (text, origin) = flag(setting.key)
             .map(|text| (text, Origin::Flag(format!("--{}", setting.flag))))
-            .or_else(|| from_environment(setting.env()))
-            .or_else(|| setting.also_env.and_then(|name| from_environment(name.to_owned())))
-            .or(from_file)
-            .unwrap_or_else(|| (setting.default.to_owned(), Origin::Default));
+            .or_else(|| Some((variable(&setting.env())?, Origin::Environment(setting.env()))))
+            .or_else(|| setting.also_env.iter().find_map(of_another))
+            .unwrap_or(beneath);
         (setting.keep)(&mut config, &text).map_err(|expected| {
             let shown = if setting.secret { MASK } else { text.as_str() };
             ConfigError(format!("{} = {shown:?} (from {origin}): {expected}", setting.key))

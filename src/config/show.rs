@@ -25,6 +25,7 @@ fn line(value: &Value) -> (&'static str, String, String) {
         _ if value.setting.secret => toml::Value::from(MASK),
         Form::YesNo => value.text.trim().parse().map(toml::Value::Boolean).unwrap_or(toml::Value::from(&*value.text)),
         Form::Count => value.text.trim().parse().map(toml::Value::Integer).unwrap_or(toml::Value::from(&*value.text)),
+        Form::Rate => value.text.trim().parse().map(toml::Value::Float).unwrap_or(toml::Value::from(&*value.text)),
         _ => toml::Value::from(&*value.text),
     };
     (section, format!("{name} = {written}"), value.origin.to_string())

@@ -1,8 +1,8 @@
 //! The one table of settings. The command line, the environment, the file, `--help` and `spanlake config` all come from
 //! it; a setting that is added here is known everywhere.
 
-use super::values::{count, duration, size, yes_or_no};
-use super::{Config, Projects};
+use super::values::{count, duration, list, rate, size, yes_or_no};
+use super::{Config, Origins, Projects};
 
 /// What a value is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,11 @@ pub enum Form {
     Size,
     Duration,
     Count,
+    /// A share of all, such as 0.75.
+    Rate,
     YesNo,
+    /// Texts between commas.
+    List,
 }
 
 impl Form {
@@ -27,9 +31,23 @@ impl Form {
             Form::Size => "SIZE",
             Form::Duration => "DURATION",
             Form::Count => "N",
+            Form::Rate => "RATE",
             Form::YesNo => "true|false",
+            Form::List => "A,B",
         }
     }
+}
+
+/// An environment name of another product.
+#[derive(Debug)]
+pub struct AlsoEnv {
+    pub name: &'static str,
+    /// What is written there, in this table's notation. The second text is the setting's value without it.
+    pub read: fn(&str, &str) -> String,
+}
+
+const fn also(name: &'static str, read: fn(&str, &str) -> String) -> AlsoEnv {
+    AlsoEnv { name, read }
 }
 
 /// One setting.
@@ -45,8 +63,8 @@ pub struct Setting {
     pub default: &'static str,
     /// What it does, in a sentence.
     pub help: &'static str,
-    /// An environment name of another product that means the same; the setting's own name wins.
-    pub also_env: Option<&'static str>,
+    /// Environment names of another product that mean the same; the setting's own name wins, then the first of these.
+    pub also_env: &'static [AlsoEnv],
     /// Whether the value is hidden wherever settings are shown.
     pub secret: bool,
     /// Reads the text and keeps the value; the error says what was expected.
@@ -71,7 +89,7 @@ const fn setting(
     help: &'static str,
     keep: fn(&mut Config, &str) -> Result<(), String>,
 ) -> Setting {
-    Setting { key, flag, form, default, help, also_env: None, secret: false, keep }
+    Setting { key, flag, form, default, help, also_env: &[], secret: false, keep }
 }
 
 /// Reads with one of the readers of [`super::values`] and keeps the value in a field.
@@ -87,14 +105,17 @@ macro_rules! keep {
 
 /// All settings, in the order in which they are shown; a section's stand together.
 pub static SETTINGS: &[Setting] = &[
-    setting(
-        "listen",
-        "listen",
-        Form::Address,
-        "127.0.0.1:9411",
-        "Where to listen; port 0 takes any free one",
-        keep!(listen, address),
-    ),
+    Setting {
+        also_env: &[also("QUERY_PORT", port)],
+        ..setting(
+            "listen",
+            "listen",
+            Form::Address,
+            "127.0.0.1:9411",
+            "Where to listen; port 0 takes any free one",
+            keep!(listen, address),
+        )
+    },
     setting(
         "data",
         "data",
@@ -157,6 +178,18 @@ pub static SETTINGS: &[Setting] = &[
         "How many connections are served at a time; one more is answered 503",
         keep!(server.max_connections, |text| count(text, 1..=1_000_000).map(|n| n as usize)),
     ),
+    Setting {
+        also_env: &[also("ZIPKIN_QUERY_ALLOWED_ORIGINS", as_is), also("ZIPKIN_QUERY_ALLOWEDORIGINS", as_is)],
+        ..setting(
+            "server.allowed_origins",
+            "server-allowed-origins",
+            Form::List,
+            "*",
+            "The sites whose pages may use the API from a browser (CORS), such as https://zipkin.example.com; * is any, \
+             nothing is none",
+            keep!(server.allowed_origins, origins),
+        )
+    },
     setting(
         "ingest.max_body_bytes",
         "ingest-max-body-bytes",
@@ -263,15 +296,197 @@ pub static SETTINGS: &[Setting] = &[
         keep!(lake.compact_files, |text| count(text, 2..=1_000).map(|n| n as usize)),
     ),
     Setting {
-        also_env: Some("STRICT_TRACE_ID"),
+        also_env: &[also("QUERY_TIMEOUT", millis)],
+        ..setting(
+            "query.timeout",
+            "query-timeout",
+            Form::Duration,
+            "11s",
+            "How long a query may take until its answer is complete; a trace that has begun to be sent is not cut off. 0s is for ever",
+            keep!(query.timeout, duration),
+        )
+    },
+    setting(
+        "query.max_limit",
+        "query-max-limit",
+        Form::Count,
+        "10000",
+        "How many traces a search may ask for; more is answered 400",
+        keep!(query.max_limit, |text| count(text, 1..=1_000_000_000).map(|n| n as usize)),
+    ),
+    Setting {
+        also_env: &[also("QUERY_LOOKBACK", millis)],
+        ..setting(
+            "query.lookback",
+            "query-lookback",
+            Form::Duration,
+            "1d",
+            "How far a search and the graph of services look back where the request does not say",
+            keep!(query.lookback, positive_duration),
+        )
+    },
+    Setting {
+        also_env: &[also("STRICT_TRACE_ID", boolean)],
         ..setting(
             "zipkin.strict_trace_id",
             "zipkin-strict-trace-id",
             Form::YesNo,
             "true",
-            "Whether Zipkin's API tells 64-bit and 128-bit trace ids apart; false answers all spans whose right 16 \
-             digits are equal",
+            "Whether Zipkin's API tells 64-bit and 128-bit trace ids apart; false answers all spans whose right 16 digits are equal",
             keep!(zipkin.strict_trace_id, yes_or_no),
+        )
+    },
+    Setting {
+        also_env: &[also("SEARCH_ENABLED", boolean)],
+        ..setting(
+            "zipkin.search_enabled",
+            "zipkin-search-enabled",
+            Form::YesNo,
+            "true",
+            "Whether Zipkin's API searches and tells names; false leaves traces by their ids, and the graph of services",
+            keep!(zipkin.search_enabled, yes_or_no),
+        )
+    },
+    Setting {
+        also_env: &[also("AUTOCOMPLETE_KEYS", as_is)],
+        ..setting(
+            "zipkin.autocomplete_keys",
+            "zipkin-autocomplete-keys",
+            Form::List,
+            "",
+            "The tags whose values Zipkin's API tells, for a UI to offer",
+            keep!(zipkin.autocomplete_keys, |text| list(text, 100)),
+        )
+    },
+    Setting {
+        also_env: &[
+            also("QUERY_NAMES_MAX_AGE", seconds),
+            also("ZIPKIN_QUERY_NAMES_MAX_AGE", seconds),
+            also("ZIPKIN_QUERY_NAMESMAXAGE", seconds),
+        ],
+        ..setting(
+            "zipkin.names_max_age",
+            "zipkin-names-max-age",
+            Form::Duration,
+            "5m",
+            "How long browsers may keep the names that Zipkin's API tells, once there are more than three services",
+            keep!(zipkin.names_max_age, duration),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_ENVIRONMENT", as_is)],
+        ..setting(
+            "zipkin_ui.environment",
+            "zipkin-ui-environment",
+            Form::Text,
+            "",
+            "What Zipkin's UI shows in its corner, to tell servers apart",
+            keep!(zipkin_ui.environment, text),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_QUERY_LIMIT", as_is), also("ZIPKIN_UI_QUERYLIMIT", as_is)],
+        ..setting(
+            "zipkin_ui.query_limit",
+            "zipkin-ui-query-limit",
+            Form::Count,
+            "10",
+            "How many traces Zipkin's UI asks for at first",
+            keep!(zipkin_ui.query_limit, |text| count(text, 1..=1_000_000)),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_DEFAULT_LOOKBACK", millis), also("ZIPKIN_UI_DEFAULTLOOKBACK", millis)],
+        ..setting(
+            "zipkin_ui.default_lookback",
+            "zipkin-ui-default-lookback",
+            Form::Duration,
+            "15m",
+            "How far Zipkin's UI looks back at first",
+            keep!(zipkin_ui.default_lookback, positive_duration),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_LOGS_URL", as_is), also("ZIPKIN_UI_LOGSURL", as_is)],
+        ..setting(
+            "zipkin_ui.logs_url",
+            "zipkin-ui-logs-url",
+            Form::Text,
+            "",
+            "Where Zipkin's UI finds the logs of a trace; {traceId} stands for its id",
+            keep!(zipkin_ui.logs_url, text),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_SUPPORT_URL", as_is), also("ZIPKIN_UI_SUPPORTURL", as_is)],
+        ..setting(
+            "zipkin_ui.support_url",
+            "zipkin-ui-support-url",
+            Form::Text,
+            "",
+            "Where Zipkin's UI sends people who need help",
+            keep!(zipkin_ui.support_url, text),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_ARCHIVE_POST_URL", as_is), also("ZIPKIN_UI_ARCHIVEPOSTURL", as_is)],
+        ..setting(
+            "zipkin_ui.archive_post_url",
+            "zipkin-ui-archive-post-url",
+            Form::Text,
+            "",
+            "Where Zipkin's UI posts a trace that is to be kept",
+            keep!(zipkin_ui.archive_post_url, text),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_ARCHIVE_URL", as_is), also("ZIPKIN_UI_ARCHIVEURL", as_is)],
+        ..setting(
+            "zipkin_ui.archive_url",
+            "zipkin-ui-archive-url",
+            Form::Text,
+            "",
+            "Where Zipkin's UI finds a trace that was kept; {traceId} stands for its id",
+            keep!(zipkin_ui.archive_url, text),
+        )
+    },
+    Setting {
+        also_env: &[also("ZIPKIN_UI_DEPENDENCY_ENABLED", boolean)],
+        ..setting(
+            "zipkin_ui.dependency_enabled",
+            "zipkin-ui-dependency-enabled",
+            Form::YesNo,
+            "true",
+            "Whether Zipkin's UI shows the graph of services",
+            keep!(zipkin_ui.dependency_enabled, yes_or_no),
+        )
+    },
+    Setting {
+        also_env: &[
+            also("ZIPKIN_UI_DEPENDENCY_LOW_ERROR_RATE", as_is),
+            also("ZIPKIN_UI_DEPENDENCY_LOWERRORRATE", as_is),
+        ],
+        ..setting(
+            "zipkin_ui.dependency_low_error_rate",
+            "zipkin-ui-dependency-low-error-rate",
+            Form::Rate,
+            "0.5",
+            "From which rate of errors on Zipkin's UI shows a link in yellow; above 1 is never",
+            keep!(zipkin_ui.dependency_low_error_rate, rate),
+        )
+    },
+    Setting {
+        also_env: &[
+            also("ZIPKIN_UI_DEPENDENCY_HIGH_ERROR_RATE", as_is),
+            also("ZIPKIN_UI_DEPENDENCY_HIGHERRORRATE", as_is),
+        ],
+        ..setting(
+            "zipkin_ui.dependency_high_error_rate",
+            "zipkin-ui-dependency-high-error-rate",
+            Form::Rate,
+            "0.75",
+            "From which rate of errors on Zipkin's UI shows a link in red; above 1 is never",
+            keep!(zipkin_ui.dependency_high_error_rate, rate),
         )
     },
     setting(
@@ -290,6 +505,74 @@ fn positive_duration(text: &str) -> Result<std::time::Duration, String> {
         Ok(zero) if zero.is_zero() => Err("expected a duration of more than nothing, such as 30s".to_owned()),
         read => read,
     }
+}
+
+fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+/// `*`, or sites as browsers name them.
+fn origins(text: &str) -> Result<Origins, String> {
+    const MOST: usize = 100;
+    let expected = || "expected * or sites such as https://zipkin.example.com, between commas".to_owned();
+    let sites = list(text, MOST)?;
+    if sites.iter().any(|site| site == "*") {
+        return Ok(Origins::Any);
+    }
+    let sites: Option<Vec<String>> = sites.iter().map(|site| origin(site)).collect();
+    sites.map(Origins::Only).ok_or_else(expected)
+}
+
+/// A site as browsers name it: without the port where it is the scheme's own, without a path.
+fn origin(site: &str) -> Option<String> {
+    // What pages in a file or a sandbox are.
+    if site == "null" {
+        return Some(site.to_owned());
+    }
+    let url = url::Url::parse(site).ok()?;
+    if !url.has_host() || url.path().len() > 1 || url.query().is_some() || url.fragment().is_some() {
+        return None;
+    }
+    match url.origin() {
+        url::Origin::Opaque(_) => Some(site.trim_end_matches('/').to_ascii_lowercase()),
+        origin => Some(origin.ascii_serialization()),
+    }
+}
+
+// How Zipkin's environment is written, in this table's notation.
+
+fn as_is(text: &str, _: &str) -> String {
+    text.to_owned()
+}
+
+/// A bare number counts milliseconds.
+fn millis(text: &str, _: &str) -> String {
+    with_unit(text, "ms")
+}
+
+/// A bare number counts seconds.
+fn seconds(text: &str, _: &str) -> String {
+    with_unit(text, "s")
+}
+
+fn with_unit(text: &str, unit: &str) -> String {
+    let text = text.trim();
+    let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if bare { format!("{text}{unit}") } else { text.to_owned() }
+}
+
+fn boolean(text: &str, _: &str) -> String {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => "true".to_owned(),
+        "false" | "off" | "no" | "0" => "false".to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+/// The port alone: the host stays what it is.
+fn port(text: &str, address: &str) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    format!("{host}:{}", text.trim())
 }
 
 fn address(text: &str) -> Result<String, String> {

@@ -33,6 +33,7 @@ fn with_nothing_said_the_defaults_hold() {
                 header_timeout: Duration::from_secs(30),
                 body_timeout: Duration::from_secs(30),
                 max_connections: 4096,
+                allowed_origins: Origins::Any,
             },
             ingest: IngestConfig {
                 max_body_bytes: 10 << 20,
@@ -47,7 +48,29 @@ fn with_nothing_said_the_defaults_hold() {
             flush: FlushConfig { bytes: 64 << 20, interval: Duration::from_secs(30) },
             wal: WalConfig { segment_bytes: 32 << 20 },
             lake: LakeConfig { removed_file_retention: Duration::from_secs(600), compact_files: 8 },
-            zipkin: ZipkinConfig { strict_trace_id: true },
+            query: QueryConfig {
+                timeout: Duration::from_secs(11),
+                max_limit: 10_000,
+                lookback: Duration::from_secs(86_400),
+            },
+            zipkin: ZipkinConfig {
+                strict_trace_id: true,
+                search_enabled: true,
+                autocomplete_keys: vec![],
+                names_max_age: Duration::from_secs(300),
+            },
+            zipkin_ui: ZipkinUiConfig {
+                environment: String::new(),
+                query_limit: 10,
+                default_lookback: Duration::from_secs(900),
+                logs_url: String::new(),
+                support_url: String::new(),
+                archive_post_url: String::new(),
+                archive_url: String::new(),
+                dependency_enabled: true,
+                dependency_low_error_rate: 0.5,
+                dependency_high_error_rate: 0.75,
+            },
             ats: AtsConfig { miss_is_error: false },
         }
     );
@@ -83,6 +106,57 @@ fn zipkins_own_name_for_strict_ids_is_understood_and_ours_wins() {
 
     let both = [("STRICT_TRACE_ID", "false"), ("SPANLAKE_ZIPKIN_STRICT_TRACE_ID", "true")];
     assert!(resolved(&[], &both, None).unwrap().config.zipkin.strict_trace_id);
+}
+
+#[test]
+fn zipkins_environment_is_read_in_zipkins_notation() {
+    let taken = |name: &str, text: &str| resolved(&[], &[(name, text)], None).unwrap().config;
+    assert!(!taken("SEARCH_ENABLED", "OFF").zipkin.search_enabled);
+    assert_eq!(taken("AUTOCOMPLETE_KEYS", "http.method, error").zipkin.autocomplete_keys, ["http.method", "error"]);
+    for (text, millis) in [("5000", 5_000), ("11s", 11_000), ("0", 0)] {
+        assert_eq!(taken("QUERY_TIMEOUT", text).query.timeout, Duration::from_millis(millis), "{text}");
+    }
+    assert_eq!(taken("QUERY_LOOKBACK", "3600000").query.lookback, Duration::from_secs(3_600));
+    for name in ["QUERY_NAMES_MAX_AGE", "ZIPKIN_QUERY_NAMES_MAX_AGE", "ZIPKIN_QUERY_NAMESMAXAGE"] {
+        assert_eq!(taken(name, "60").zipkin.names_max_age, Duration::from_secs(60), "{name}");
+    }
+    for name in ["ZIPKIN_QUERY_ALLOWED_ORIGINS", "ZIPKIN_QUERY_ALLOWEDORIGINS"] {
+        let only = Origins::Only(vec!["http://foo.bar.com".to_owned()]);
+        assert_eq!(taken(name, "http://foo.bar.com").server.allowed_origins, only, "{name}");
+    }
+    let ui = taken("ZIPKIN_UI_DEFAULT_LOOKBACK", "60000").zipkin_ui;
+    assert_eq!(ui.default_lookback, Duration::from_secs(60));
+    assert_eq!(taken("ZIPKIN_UI_DEPENDENCY_LOWERRORRATE", "0.1").zipkin_ui.dependency_low_error_rate, 0.1);
+}
+
+#[test]
+fn zipkins_port_leaves_the_host_as_it_is_and_our_own_names_win() {
+    let listen = |flags: &[(&str, &str)], env: &[(&str, &str)], file: Option<&str>| {
+        resolved(flags, env, file).unwrap().config.listen
+    };
+    let port = ("QUERY_PORT", "9500");
+    assert_eq!(listen(&[], &[port], None), "127.0.0.1:9500");
+    assert_eq!(listen(&[], &[port], Some("listen = \"[::]:80\"")), "[::]:9500");
+    assert_eq!(listen(&[], &[port, ("SPANLAKE_LISTEN", "0.0.0.0:1")], None), "0.0.0.0:1");
+    assert_eq!(listen(&[("listen", "0.0.0.0:2")], &[port], None), "0.0.0.0:2");
+    assert_eq!(
+        refusal(&[], &[("QUERY_PORT", "http")], None),
+        "listen = \"127.0.0.1:http\" (from QUERY_PORT): expected HOST:PORT, such as 127.0.0.1:9411, or [::1]:9411"
+    );
+}
+
+#[test]
+fn allowed_origins_are_sites_as_browsers_name_them() {
+    let taken =
+        |text: &str| resolved(&[("server.allowed_origins", text)], &[], None).map(|e| e.config.server.allowed_origins);
+    let only = |sites: &[&str]| Ok(Origins::Only(sites.iter().map(|site| (*site).to_owned()).collect()));
+    assert_eq!(taken(""), only(&[]));
+    assert_eq!(taken("http://a, https://B.example:8443,null"), only(&["http://a", "https://b.example:8443", "null"]));
+    assert_eq!(taken("http://a/,http://b:80,moz-extension://C"), only(&["http://a", "http://b", "moz-extension://c"]));
+    assert_eq!(taken("http://a,*"), Ok(Origins::Any));
+    for bad in ["a.example.com", "http://a/path", "http://a?b", "http://a/#c", "http://"] {
+        assert!(taken(bad).unwrap_err().to_string().ends_with("between commas"), "{bad}");
+    }
 }
 
 #[test]
@@ -136,9 +210,11 @@ fn a_file_that_is_not_toml_is_refused_with_the_place() {
 #[test]
 fn every_default_is_one_that_its_own_reader_takes_and_names_are_distinct() {
     let mut names: Vec<String> = SETTINGS.iter().flat_map(|setting| [setting.flag.to_owned(), setting.env()]).collect();
+    names.extend(SETTINGS.iter().flat_map(|setting| setting.also_env).map(|also| also.name.to_owned()));
+    let all = names.len();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), 2 * SETTINGS.len());
+    assert_eq!(names.len(), all);
     for setting in SETTINGS {
         assert_eq!(setting.flag, setting.key.replace(['.', '_'], "-"));
         assert_eq!((setting.keep)(&mut Config::default(), setting.default), Ok(()), "{}", setting.key);
@@ -166,7 +242,7 @@ fn a_secret_is_shown_neither_among_the_settings_nor_in_an_error() {
         form: Form::Text,
         default: "",
         help: "",
-        also_env: None,
+        also_env: &[],
         secret: true,
         keep: |_, _| Err("expected a token".to_owned()),
     };

@@ -72,6 +72,28 @@ pub fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A share of all: `0.75`. One that is never reached is above 1.
+pub fn rate(text: &str) -> Result<f64, String> {
+    match text.trim().parse() {
+        Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
+        _ => Err("expected a share of all, such as 0.75 (above 1 is never)".to_owned()),
+    }
+}
+
+/// Texts between commas, each once, without the white space around them: `a, b`.
+pub fn list(text: &str, most: usize) -> Result<Vec<String>, String> {
+    let mut items: Vec<String> = Vec::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        if !items.iter().any(|known| known == item) {
+            items.push(item.to_owned());
+        }
+        if items.len() > most {
+            return Err(format!("expected at most {most} texts between commas"));
+        }
+    }
+    Ok(items)
+}
+
 /// A size as a person reads it: in the largest binary unit that divides it.
 pub fn show_size(bytes: u64) -> String {
     let unit = [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
@@ -135,5 +157,23 @@ mod tests {
         for text in ["0", "101", "x", "", "3k"] {
             assert_eq!(count(text, 1..=100), Err("expected a whole number from 1 to 100".to_owned()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rates_are_shares_of_all_or_never_reached() {
+        for (text, number) in [("0", 0.0), (" 0.75 ", 0.75), ("1", 1.0), ("1e-1", 0.1), ("1.1", 1.1)] {
+            assert_eq!(rate(text), Ok(number), "{text:?}");
+        }
+        for text in ["", "-0.1", "NaN", "inf", "50%"] {
+            assert!(rate(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lists_are_trimmed_and_have_each_text_once() {
+        assert_eq!(list("", 2), Ok(vec![]));
+        assert_eq!(list(" , ,", 2), Ok(vec![]));
+        assert_eq!(list("b, a,,b ", 2), Ok(vec!["b".to_owned(), "a".to_owned()]));
+        assert_eq!(list("a,b,c", 2), Err("expected at most 2 texts between commas".to_owned()));
     }
 }

@@ -47,8 +47,8 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
         max_depth: config.ingest.max_depth,
         max_tag_bytes: config.ingest.max_tag_bytes,
     };
-    let ingest = Ingest::new(store.clone(), clock, limits);
-    let router = api::router(Arc::new(Context::new(config.clone(), store.clone(), ingest)));
+    let ingest = Ingest::new(store.clone(), clock.clone(), limits);
+    let router = api::router(Arc::new(Context::new(config.clone(), store.clone(), ingest, clock)));
 
     // Before the banner: whoever has read it may send a signal.
     let stop = Stop::new()?;

@@ -6,11 +6,14 @@ use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One step of a source: so many rows, an error, or a file that turns out damaged.
+/// One step of a source: so many rows, so many at the end of a trace, an error, a panic, or a file that turns out
+/// damaged.
 #[derive(Clone, Copy)]
 enum Step {
     Rows(usize),
+    Ends(usize),
     Fails,
+    Panics,
     Damaged,
 }
 
@@ -22,14 +25,17 @@ struct Steps {
 }
 
 impl Source for Steps {
-    fn next_chunk(&mut self) -> Result<Option<Vec<Span<'static>>>> {
+    fn next_chunk(&mut self) -> Result<Option<Chunk>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        let spans = |rows| vec![Span::new(TraceId::narrow(1), 1); rows];
         match self.steps.pop_front() {
-            Some(Step::Rows(rows)) => Ok(Some(vec![Span::new(TraceId::narrow(1), 1); rows])),
+            Some(Step::Rows(rows)) => Ok(Some(Chunk { spans: spans(rows), ends_trace: false })),
+            Some(Step::Ends(rows)) => Ok(Some(Chunk { spans: spans(rows), ends_trace: true })),
             Some(Step::Fails) => Err(Error::damaged("a page cannot be read")),
+            Some(Step::Panics) => panic!("a fault in a source"),
             Some(Step::Damaged) => {
                 self.damaged.push(format!("part-{}.parquet", self.damaged.len()));
-                Ok(Some(Vec::new()))
+                Ok(Some(Chunk { spans: Vec::new(), ends_trace: false }))
             }
             None => Ok(None),
         }
@@ -40,7 +46,7 @@ impl Source for Steps {
     }
 }
 
-/// A kibibyte a row between brackets.
+/// A kibibyte a row between brackets, a line's end after each trace.
 struct Kibibytes;
 
 impl Format for Kibibytes {
@@ -52,15 +58,20 @@ impl Format for Kibibytes {
         out.resize(out.len() + (spans.len() << 10), b'x');
     }
 
+    fn end_trace(&mut self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+    }
+
     fn end(&mut self, out: &mut Vec<u8>) {
         out.push(b']');
     }
 }
 
-/// A lookup under way, with its bounds and what the source was asked.
+/// A query under way, with what the source was asked and what stops it.
 struct Lookup {
     outcome: Result<Outcome, Refusal>,
     asked: Arc<AtomicUsize>,
+    stop: Stop,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -68,9 +79,10 @@ async fn look_up(steps: &[Step], bounds: &Bounds, patience: Duration) -> Lookup 
     let (head, answer) = oneshot::channel();
     let asked = Arc::new(AtomicUsize::new(0));
     let source = Steps { steps: steps.iter().copied().collect(), damaged: Vec::new(), asked: asked.clone() };
-    let sender = Sender { handle: Handle::current(), streams: bounds.streams.clone(), patience };
-    let task = tokio::task::spawn_blocking(move || sender.answer(|| Ok(source), Kibibytes, head));
-    Lookup { outcome: answer.await.unwrap(), asked, task }
+    let stop = Stop::never();
+    let sender = Sender { handle: Handle::current(), streams: bounds.streams.clone(), patience, stop: stop.clone() };
+    let task = tokio::task::spawn_blocking(move || sender.answer(|_| Ok(source), Kibibytes, head));
+    Lookup { outcome: received(answer, Waiting(stop.clone())).await, asked, stop, task }
 }
 
 const PATIENT: Duration = Duration::from_secs(3600);
@@ -142,6 +154,61 @@ async fn a_reader_that_stands_still_is_cut_off() {
     // Nothing is read until the task has given up.
     lookup.task.await.unwrap();
     assert_eq!(length(lookup.outcome.unwrap()).await, Err(()));
+}
+
+#[tokio::test]
+async fn a_trace_is_ended_only_where_the_source_says_so() {
+    let steps = [Step::Rows(1), Step::Ends(1), Step::Ends(2), Step::Rows(1), Step::Ends(0)];
+    let lookup = look_up(&steps, &Bounds::new(), PATIENT).await;
+    let body = lookup.outcome.unwrap().body.unwrap().collect().await.unwrap().to_bytes();
+    let text: String = String::from_utf8(body.to_vec()).unwrap().split('\n').map(|t| format!("{} ", t.len())).collect();
+    // The brackets count.
+    assert_eq!(text, "2049 2048 1024 1 ");
+}
+
+#[tokio::test]
+async fn who_reads_to_the_end_or_goes_away_or_stops_waiting_gives_the_query_up() {
+    let read = look_up(&[LARGE; 2], &Bounds::new(), PATIENT).await;
+    assert!(read.stop.check().is_ok());
+    assert!(length(read.outcome.unwrap()).await.is_ok());
+    assert!(read.stop.check().is_err());
+
+    let gone = look_up(&[LARGE; 1000], &Bounds::new(), PATIENT).await;
+    assert!(gone.stop.check().is_ok());
+    drop(gone.outcome);
+    assert!(gone.stop.check().is_err());
+
+    let stop = Stop::never();
+    let (_head, answer) = oneshot::channel();
+    let mut waiting = Box::pin(received(answer, Waiting(stop.clone())));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    assert!(stop.check().is_ok());
+    drop(waiting);
+    assert!(stop.check().is_err());
+}
+
+#[tokio::test]
+async fn a_query_whose_time_is_over_is_refused_and_its_source_not_opened() {
+    let bounds = Bounds::new();
+    let stop = Stop::after(Duration::from_nanos(1));
+    while stop.check().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let (head, answer) = oneshot::channel();
+    let sender = Sender { handle: Handle::current(), streams: bounds.streams.clone(), patience: PATIENT, stop };
+    let open = |_| -> Result<Steps> { panic!("opened") };
+    tokio::task::spawn_blocking(move || sender.answer(open, Kibibytes, head)).await.unwrap();
+    let refusal = received(answer, Waiting(Stop::never())).await.err().unwrap();
+    assert_eq!(refusal.status, 503);
+    assert!(refusal.message.contains("query.timeout"), "{}", refusal.message);
+}
+
+#[tokio::test]
+async fn a_source_that_panics_is_an_error_before_the_head_and_a_cut_after_it() {
+    let early = look_up(&[Step::Panics], &Bounds::new(), PATIENT).await;
+    assert_eq!(early.outcome.err().unwrap().status, 500);
+    let late = look_up(&[LARGE, Step::Panics], &Bounds::new(), PATIENT).await;
+    assert_eq!(length(late.outcome.unwrap()).await, Err(()));
 }
 
 #[tokio::test]

@@ -3,6 +3,13 @@
 //!
 //! Errors are plain text. The peer answers 202 before it has stored anything; here it means durable.
 
+mod names;
+mod parameters;
+mod query;
+
+pub(super) use names::{ManyServices, ROUTES as NAME_ROUTES};
+pub(super) use query::ROUTES as QUERY_ROUTES;
+
 use super::lookup::{self, Format, Outcome};
 use super::{Context, Refusal, Route, Shared, post_spans, project};
 use crate::codec::zipkin::Format::{JsonV1, JsonV2};

@@ -5,6 +5,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use spanlake::config::SETTINGS;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +22,8 @@ pub fn spanlake(args: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spanlake"));
     command.args(args).current_dir(directory).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SPANLAKE_") || name == "STRICT_TRACE_ID" {
+        let of_another = SETTINGS.iter().flat_map(|setting| setting.also_env).any(|also| name == also.name);
+        if name.to_string_lossy().starts_with("SPANLAKE_") || of_another {
             command.env_remove(name);
         }
     }
