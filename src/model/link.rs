@@ -342,4 +342,4 @@ fn settle(links: &mut Vec<Link>, first: usize) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

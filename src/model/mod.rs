@@ -13,6 +13,7 @@ pub mod id;
 pub mod link;
 mod pieces;
 pub mod span;
+pub mod trace;
 
 pub use id::TraceId;
 pub use span::{Annotation, Endpoint, Kind, Scope, Span};

@@ -297,12 +297,13 @@ fn pieces_of_a_span_are_one() {
             &["front>back 1"],
         ),
         (
-            "of servers at two addresses the first by its text has the piece without one",
+            "of servers at two addresses the last by its text has the piece without one",
             "a client web
-             a server app@1.2.3.9 shared
-             a server app@1.2.3.10 shared
-             a server app shared error",
-            &["web>app 2/1"],
+             a - app@1.2.3.9 shared
+             a - app@1.2.3.10 shared
+             a server app shared
+             a>b client app@1.2.3.9 ->db",
+            &["app>db 1", "web>app 1"],
         ),
         (
             "sides of two services without a role stay apart",
