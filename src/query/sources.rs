@@ -12,6 +12,8 @@ pub(super) struct Source {
     pub summary: Arc<Summary>,
     /// The file's path below the table's folder; `None` for memory.
     pub path: Option<String>,
+    /// The times that the file's spans lie between, where that is known: microseconds.
+    pub times: Option<(i64, i64)>,
 }
 
 /// The sources of a snapshot.
@@ -37,7 +39,7 @@ impl Sources {
         let mut found = Sources::default();
         for memtable in &snapshot.memtables {
             let summaries = memtable.summaries()?.into_iter();
-            found.sources.extend(summaries.map(|summary| Source { summary, path: None }));
+            found.sources.extend(summaries.map(|summary| Source { summary, path: None, times: None }));
         }
         for file in snapshot.files.iter() {
             let outside = match (times, file.info().stats.timestamp) {
@@ -51,7 +53,9 @@ impl Sources {
             let path = &file.info().path;
             match file.summaries() {
                 Ok(summaries) => {
-                    let of_file = |summary: &Arc<Summary>| Source { summary: summary.clone(), path: Some(path.clone()) };
+                    let times = file.info().stats.timestamp;
+                    let of_file =
+                        |summary: &Arc<Summary>| Source { summary: summary.clone(), path: Some(path.clone()), times };
                     found.sources.extend(summaries.iter().map(of_file));
                 }
                 Err(error) => {

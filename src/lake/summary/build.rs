@@ -126,18 +126,9 @@ impl SummaryBuilder {
         let local = self.local(project, span.local.as_ref().and_then(|local| local.service.as_deref()));
         let remote = span.remote.as_ref().and_then(|remote| remote.service.as_deref());
         let remote_number = remote.map(|remote| self.sent(project, remote, false).name);
-        self.link_spans.push(LinkSpan {
-            id: span.id,
-            parent,
-            shared: span.shared == Some(true),
-            kind: span.kind,
-            local: local.name,
-            remote: remote_number,
-            ipv4: span.local.as_ref().and_then(|local| local.ipv4),
-            ipv6: span.local.as_ref().and_then(|local| local.ipv6),
-            port: span.local.as_ref().and_then(|local| local.port),
-            error: span.tag("error").is_some(),
-        });
+        // The names were looked up already.
+        let facts = LinkSpan::of(span, |_| 0);
+        self.link_spans.push(LinkSpan { local: local.name, remote: remote_number, ..facts });
         self.tokens(project, local.section, span, remote);
     }
 
