@@ -11,3 +11,4 @@ mod sql;
 mod store;
 mod support;
 mod wal;
+mod zipkin;
