@@ -116,7 +116,8 @@ fn lake(c: &mut Criterion) {
     let batches = build(&mut RowBuilder::default());
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = || {
-        let mut writer = FileWriter::create(Arc::new(RealFs), folder.path(), DAY, "bench.parquet", 3).expect("a file");
+        let mut writer =
+            FileWriter::create(Arc::new(RealFs), folder.path(), DAY, "bench.parquet", 3, &[]).expect("a file");
         batches.iter().for_each(|batch| writer.push(batch).expect("a batch"));
         writer.finish().expect("a durable file")
     };

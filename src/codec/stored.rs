@@ -14,6 +14,7 @@
 //! The encoding of a span is canonical: equal spans have equal bytes. The first 20 bytes of a body have fixed places,
 //! so that an index needs no decoding. A batch of another version is refused, never guessed at.
 
+use super::pack::{Fault, Reader, put_text, put_varint, put_zigzag};
 use crate::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId};
 use std::borrow::Cow;
 
@@ -23,11 +24,8 @@ pub const VERSION: u8 = 1;
 /// Why a batch cannot be read: where, and what was expected there. The bytes passed the log's checksum, so this is
 /// either a newer version's work or a defect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("stored batch: {what} at byte {at}")]
-pub struct StoredError {
-    what: &'static str,
-    at: usize,
-}
+#[error("stored batch: {0}")]
+pub struct StoredError(#[from] Fault);
 
 mod flag {
     pub const WIDE: u32 = 1;
@@ -152,23 +150,6 @@ fn encode_endpoint(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) {
     out[at] = present;
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_zigzag(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_varint(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
 /// A batch whose head is read; its spans are found one after the other by [`Batch::next_span`].
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -192,12 +173,10 @@ pub struct SpanPlace {
 impl<'a> Batch<'a> {
     /// Reads the head of an encoded batch.
     pub fn open(bytes: &'a [u8]) -> Result<Self, StoredError> {
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader::new(bytes);
         if reader.byte()? != VERSION {
-            return Err(StoredError {
-                what: "a version that this build does not know (was it written by a newer one?)",
-                at: 0,
-            });
+            let what = "a version that this build does not know (was it written by a newer one?)";
+            return Err(Fault { what, at: 0 }.into());
         }
         let arrival = i64::from_le_bytes(reader.array()?);
         let present = reader.byte()?;
@@ -215,17 +194,17 @@ impl<'a> Batch<'a> {
         }
         self.left -= 1;
         let len = self.reader.length()?;
-        let offset = self.reader.at;
+        let offset = self.reader.position();
         let body = self.reader.take(len)?;
         let low = body.get(4..12).and_then(|low| low.try_into().ok()).map(u64::from_le_bytes);
-        let trace_low = low.ok_or(StoredError { what: "a span cut short", at: offset })?;
+        let trace_low = low.ok_or(Fault { what: "a span cut short", at: offset })?;
         Ok(Some(SpanPlace { offset, len, trace_low }))
     }
 }
 
 /// Decodes the body of one span, borrowing its texts.
 pub fn decode_span(body: &[u8]) -> Result<Span<'_>, StoredError> {
-    let mut reader = Reader { bytes: body, at: 0 };
+    let mut reader = Reader::new(body);
     let flags = u32::from_le_bytes(reader.array()?);
     let low = u64::from_le_bytes(reader.array()?);
     let id = u64::from_le_bytes(reader.array()?);
@@ -246,10 +225,10 @@ pub fn decode_span(body: &[u8]) -> Result<Span<'_>, StoredError> {
         span.name = Some(Cow::Borrowed(reader.text()?));
     }
     if flags & flag::LOCAL != 0 {
-        span.local = Some(reader.endpoint()?);
+        span.local = Some(read_endpoint(&mut reader)?);
     }
     if flags & flag::REMOTE != 0 {
-        span.remote = Some(reader.endpoint()?);
+        span.remote = Some(read_endpoint(&mut reader)?);
     }
     if flags & flag::V1 != 0 {
         span.v1 = Some(Cow::Borrowed(reader.text()?));
@@ -271,7 +250,7 @@ pub fn decode_span(body: &[u8]) -> Result<Span<'_>, StoredError> {
 
 /// What rows are sorted by, read from a body without decoding the rest: trace id, timestamp, span id.
 pub fn sort_key(body: &[u8]) -> Result<(TraceId, Option<i64>, u64), StoredError> {
-    let mut reader = Reader { bytes: body, at: 0 };
+    let mut reader = Reader::new(body);
     let flags = u32::from_le_bytes(reader.array()?);
     let low = u64::from_le_bytes(reader.array()?);
     let id = u64::from_le_bytes(reader.array()?);
@@ -284,91 +263,22 @@ pub fn sort_key(body: &[u8]) -> Result<(TraceId, Option<i64>, u64), StoredError>
     Ok((TraceId { high, low, wide }, timestamp, id))
 }
 
-#[derive(Debug)]
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn fault<T>(&self, what: &'static str) -> Result<T, StoredError> {
-        Err(StoredError { what, at: self.at })
+fn read_endpoint<'a>(reader: &mut Reader<'a>) -> Result<Endpoint<'a>, Fault> {
+    let present = reader.byte()?;
+    let mut endpoint = Endpoint::default();
+    if present & given::SERVICE != 0 {
+        endpoint.service = Some(Cow::Borrowed(reader.text()?));
     }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], StoredError> {
-        match self.bytes[self.at..].get(..len) {
-            Some(taken) => {
-                self.at += len;
-                Ok(taken)
-            }
-            None => self.fault("fewer bytes than announced"),
-        }
+    if present & given::IPV4 != 0 {
+        endpoint.ipv4 = Some(reader.array::<4>()?.into());
     }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], StoredError> {
-        match self.bytes[self.at..].first_chunk::<N>() {
-            Some(array) => {
-                self.at += N;
-                Ok(*array)
-            }
-            None => self.fault("fewer bytes than announced"),
-        }
+    if present & given::IPV6 != 0 {
+        endpoint.ipv6 = Some(reader.array::<16>()?.into());
     }
-
-    fn byte(&mut self) -> Result<u8, StoredError> {
-        self.array::<1>().map(|[byte]| byte)
+    if present & given::PORT != 0 {
+        endpoint.port = Some(u16::from_le_bytes(reader.array()?));
     }
-
-    fn varint(&mut self) -> Result<u64, StoredError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        self.fault("a number of more than 64 bits")
-    }
-
-    fn zigzag(&mut self) -> Result<i64, StoredError> {
-        let value = self.varint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
-    }
-
-    /// A length or count. Each unit of it takes at least a byte, so one beyond the end is refused before anything is
-    /// reserved for it.
-    fn length(&mut self) -> Result<usize, StoredError> {
-        let value = self.varint()?;
-        match usize::try_from(value) {
-            Ok(len) if len <= self.bytes.len() - self.at => Ok(len),
-            _ => self.fault("a length beyond the end"),
-        }
-    }
-
-    fn text(&mut self) -> Result<&'a str, StoredError> {
-        let len = self.length()?;
-        let at = self.at;
-        std::str::from_utf8(self.take(len)?).map_err(|_| StoredError { what: "text that is not UTF-8", at })
-    }
-
-    fn endpoint(&mut self) -> Result<Endpoint<'a>, StoredError> {
-        let present = self.byte()?;
-        let mut endpoint = Endpoint::default();
-        if present & given::SERVICE != 0 {
-            endpoint.service = Some(Cow::Borrowed(self.text()?));
-        }
-        if present & given::IPV4 != 0 {
-            endpoint.ipv4 = Some(self.array::<4>()?.into());
-        }
-        if present & given::IPV6 != 0 {
-            endpoint.ipv6 = Some(self.array::<16>()?.into());
-        }
-        if present & given::PORT != 0 {
-            endpoint.port = Some(u16::from_le_bytes(self.array()?));
-        }
-        Ok(endpoint)
-    }
+    Ok(endpoint)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! file's checksums ([`super::checksums`]) before it is decoded.
 
 use super::checksums::{BLOCK, Checksums};
+use super::rows::Rows;
+use super::summary::{self, Summary, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -27,6 +29,9 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of rows that a lookup reads at a time: an agent may send a megabyte in each tag.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// Rows read at a time for a summary that is missing.
+const SUMMARY_ROWS: usize = 1_024;
 
 /// What the table's log says of a data file.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +76,7 @@ pub struct DataFile {
     loaded: OnceLock<Loaded>,
     /// Known without the rest of what is loaded; `None` in a file of other making.
     checksums: OnceLock<Option<Arc<Checksums>>>,
+    summaries: OnceLock<Vec<Arc<Summary>>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +93,7 @@ impl DataFile {
     /// The file that `info` names below the table's folder `root`; it is opened at its first use.
     pub fn new(fs: Arc<dyn Fs>, root: &Path, info: FileInfo) -> Self {
         let path = root.join(&info.path);
-        DataFile { info, fs, path, loaded: OnceLock::new(), checksums: OnceLock::new() }
+        DataFile { info, fs, path, loaded: OnceLock::new(), checksums: OnceLock::new(), summaries: OnceLock::new() }
     }
 
     pub fn info(&self) -> &FileInfo {
@@ -151,17 +157,27 @@ impl DataFile {
     /// The rows whose `trace_low` is `low`, whatever their project, in order, in batches of at most `batch_rows` rows
     /// and about a megabyte.
     pub fn trace(self: &Arc<Self>, low: u64, batch_rows: usize) -> Result<TraceRows, Damaged> {
+        self.traces(&[low], batch_rows)
+    }
+
+    /// As [`DataFile::trace`], of several traces in one pass.
+    pub fn traces(self: &Arc<Self>, lows: &[u64], batch_rows: usize) -> Result<TraceRows, Damaged> {
         let mut parts = Vec::new();
-        if self.info.stats.trace_low.is_some_and(|(least, greatest)| !(least..=greatest).contains(&(low as i64))) {
+        let may_hold =
+            |low: &i64| self.info.stats.trace_low.is_none_or(|(least, greatest)| (least..=greatest).contains(&low));
+        let mut lows: Vec<i64> = lows.iter().map(|low| *low as i64).filter(may_hold).collect();
+        lows.sort_unstable();
+        if lows.is_empty() {
             return Ok(TraceRows { file: self.clone(), parts, reader: None });
         }
         let loaded = self.load()?;
-        for group in 0..loaded.filters.len() {
-            let absent = loaded.filters[group].as_ref().is_some_and(|filter| !filter.check(&(low as i64)));
-            if absent {
+        for (group, filter) in loaded.filters.iter().enumerate() {
+            let present = |low: &&i64| filter.as_ref().is_none_or(|filter| filter.check(*low));
+            let present: Vec<i64> = lows.iter().filter(present).copied().collect();
+            if present.is_empty() {
                 continue;
             }
-            if let Some(found) = self.select(loaded, group, low as i64).map_err(|e| self.damaged(loaded, e))? {
+            if let Some(found) = self.select(loaded, group, &present).map_err(|e| self.damaged(loaded, e))? {
                 let row_bytes = loaded.row_bytes(group, &found).max(1);
                 let rows = loaded.rows(group);
                 let selection = RowSelection::from_consecutive_ranges(found.into_iter(), rows);
@@ -172,11 +188,12 @@ impl DataFile {
         Ok(TraceRows { file: self.clone(), parts, reader: None })
     }
 
-    /// Which rows of a row group hold the trace: the page index says which pages may, their `trace_low` which rows do.
-    fn select(&self, loaded: &Loaded, group: usize, low: i64) -> Result<Option<Vec<Range<usize>>>, ParquetError> {
+    /// Which rows of a row group hold the traces, which are sorted: the page index says which pages may, their
+    /// `trace_low` which rows do.
+    fn select(&self, loaded: &Loaded, group: usize, lows: &[i64]) -> Result<Option<Vec<Range<usize>>>, ParquetError> {
         let metadata = loaded.metadata.metadata();
         let rows = loaded.rows(group);
-        let pages = match pages_that_may_hold(loaded, group, rows, low) {
+        let pages = match pages_that_may_hold(loaded, group, rows, lows) {
             Some(pages) => pages,
             None => std::iter::once(0..rows).collect(),
         };
@@ -188,13 +205,20 @@ impl DataFile {
         let reader = guard(|| loaded.reader(group, Some(selection), mask, super::schema::PAGE_ROWS))?;
         let mut found: Vec<Range<usize>> = Vec::new();
         let mut positions = pages.into_iter().flatten();
+        // Values come in runs: most are answered by the one before.
+        let mut last: Option<(i64, bool)> = None;
         for batch in reader {
             let batch = batch?;
             let column = batch.column(0).as_primitive_opt::<Int64Type>();
             let column = column.ok_or_else(|| ParquetError::General("trace_low is no bigint".to_owned()))?;
             for value in column.values() {
                 let Some(position) = positions.next() else { break };
-                if *value != low {
+                let wanted = match last {
+                    Some((known, wanted)) if known == *value => wanted,
+                    _ => lows.binary_search(value).is_ok(),
+                };
+                last = Some((*value, wanted));
+                if !wanted {
                     continue;
                 }
                 match found.last_mut() {
@@ -224,13 +248,66 @@ impl DataFile {
         Ok(Scan { file: self, loaded, reader })
     }
 
+    /// The file's summaries: each is of some of its traces, all of them together of all. Where they are not there, or
+    /// cannot be read, they are made from the rows.
+    pub fn summaries(&self) -> Result<&[Arc<Summary>], Damaged> {
+        if let Some(summaries) = self.summaries.get() {
+            return Ok(summaries);
+        }
+        let summaries = match self.stored_summaries()? {
+            Some(summaries) => summaries,
+            None => self.summarise()?,
+        };
+        Ok(self.summaries.get_or_init(|| summaries.into_iter().map(Arc::new).collect()))
+    }
+
+    fn stored_summaries(&self) -> Result<Option<Vec<Summary>>, Damaged> {
+        let loaded = self.load()?;
+        let pairs = loaded.metadata.metadata().file_metadata().key_value_metadata();
+        let places = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == summary::KEY)?.value.as_deref());
+        let Some(places) = places else { return Ok(None) };
+        let mut summaries = Vec::new();
+        for place in places.split(',') {
+            let place = place.split_once(' ').map(|(offset, length)| (offset.parse(), length.parse()));
+            let Some((Ok(offset), Ok(length))) = place else { return Ok(None) };
+            match Summary::of_file(loaded.source.clone(), offset, length, self.path.clone()) {
+                Ok(summary) => summaries.push(summary),
+                Err(error) => {
+                    tracing::warn!(%error, "a summary cannot be read; it is made again from the rows");
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(summaries))
+    }
+
+    fn summarise(&self) -> Result<Vec<Summary>, Damaged> {
+        let mut summaries = Vec::new();
+        let mut builder = SummaryBuilder::new(&[]);
+        let mut scan = self.scan(None, SUMMARY_ROWS)?;
+        while let Some(batch) = scan.next_batch()? {
+            let fault = |e: super::rows::RowError| Damaged { path: self.path.clone(), offset: 0, what: e.to_string() };
+            let rows = Rows::of(&batch).map_err(fault)?;
+            for row in 0..rows.len() {
+                let (scope, span) = (rows.scope(row), rows.span(row).map_err(fault)?);
+                if builder.is_full() && builder.begins_trace(&scope, &span) {
+                    let full = std::mem::replace(&mut builder, SummaryBuilder::new(&[]));
+                    summaries.push(Summary::of_bytes(full.finish().into())?);
+                }
+                builder.push(&scope, &span);
+            }
+        }
+        summaries.push(Summary::of_bytes(builder.finish().into())?);
+        Ok(summaries)
+    }
+
     fn damaged(&self, loaded: &Loaded, error: ParquetError) -> Damaged {
         Damaged { path: self.path.clone(), offset: loaded.source.last(), what: error.to_string() }
     }
 }
 
-/// The pages of a row group whose bounds admit `low`, as ranges of rows; `None` where the file has no page index.
-fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, low: i64) -> Option<Vec<Range<usize>>> {
+/// The pages of a row group whose bounds admit any of `lows`, as ranges of rows; `None` where the file has no page index.
+fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, lows: &[i64]) -> Option<Vec<Range<usize>>> {
     let metadata = loaded.metadata.metadata();
     let ColumnIndexMetaData::INT64(index) = metadata.column_index()?.get(group)?.get(loaded.trace_low)? else {
         return None;
@@ -238,7 +315,8 @@ fn pages_that_may_hold(loaded: &Loaded, group: usize, rows: usize, low: i64) -> 
     let pages = metadata.offset_index()?.get(group)?.get(loaded.trace_low)?.page_locations();
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for (number, (least, greatest)) in index.min_values().iter().zip(index.max_values()).enumerate() {
-        if low < *least || low > *greatest {
+        let next = lows.partition_point(|low| low < least);
+        if lows.get(next).is_none_or(|low| low > greatest) {
             continue;
         }
         let start = usize::try_from(pages.get(number)?.first_row_index).ok()?;
@@ -314,7 +392,7 @@ impl Loaded {
     }
 }
 
-/// The rows of one trace in one file, batch by batch.
+/// The rows of some traces in one file, batch by batch.
 #[derive(Debug)]
 pub struct TraceRows {
     file: Arc<DataFile>,
@@ -323,7 +401,7 @@ pub struct TraceRows {
     reader: Option<ParquetRecordBatchReader>,
 }
 
-/// The rows of a row group that belong to the trace.
+/// The rows of a row group that belong to the traces.
 #[derive(Debug)]
 struct Part {
     group: usize,
@@ -332,7 +410,7 @@ struct Part {
 }
 
 impl TraceRows {
-    /// Whether the file holds no row of the trace.
+    /// Whether the file holds no row of the traces.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.reader.is_none()
     }

@@ -8,7 +8,9 @@ use super::checksums::{self, Blocks};
 use super::file_reader::{FileInfo, FileStats};
 use super::objects::TEMPORARY_PREFIX;
 use super::schema::{self, FILE_SCHEMA};
+use super::summary::{self, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
+use crate::model::{Scope, Span};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -61,7 +63,19 @@ pub struct FileWriter {
     day: i32,
     writer: ArrowWriter<Output>,
     stats: FileStats,
+    summary: Summarised,
     rows: u64,
+}
+
+/// The summaries of a file's rows, each of the rows of some traces.
+#[derive(Debug)]
+struct Summarised {
+    kept_tags: Vec<String>,
+    builder: SummaryBuilder,
+    /// Rows of those before.
+    rows: u64,
+    /// Offset and length of those before.
+    places: Vec<String>,
 }
 
 /// Where a file is being made; dropped before it is complete, it removes what is there.
@@ -98,8 +112,16 @@ pub fn discard(fs: &dyn Fs, root: &Path, files: &[FileInfo]) {
 }
 
 impl FileWriter {
-    /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01.
-    pub fn create(fs: Arc<dyn Fs>, root: &Path, day: i32, name: &str, compression: i32) -> Result<Self, WriteError> {
+    /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01. Of the tags
+    /// `kept_tags` the summary keeps the values however many they are.
+    pub fn create(
+        fs: Arc<dyn Fs>,
+        root: &Path,
+        day: i32,
+        name: &str,
+        compression: i32,
+        kept_tags: &[String],
+    ) -> Result<Self, WriteError> {
         let path = path_of(day, name);
         let dir = root.join(&path).parent().unwrap_or(root).to_owned();
         let temporary = dir.join(format!("{TEMPORARY_PREFIX}{name}"));
@@ -121,7 +143,28 @@ impl FileWriter {
         let properties = schema::writer_properties(compression);
         let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
             .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
-        Ok(FileWriter { place, day, writer, stats: FileStats::default(), rows: 0 })
+        let builder = SummaryBuilder::new(kept_tags);
+        let summary = Summarised { kept_tags: kept_tags.to_vec(), builder, rows: 0, places: Vec::new() };
+        Ok(FileWriter { place, day, writer, stats: FileStats::default(), summary, rows: 0 })
+    }
+
+    /// Adds a row to the summary. Each row that is pushed is to be summarised once, in the same order.
+    pub fn summarise(&mut self, scope: &Scope<'_>, span: &Span<'_>) -> Result<(), WriteError> {
+        if self.summary.builder.is_full() && self.summary.builder.begins_trace(scope, span) {
+            self.write_summary().map_err(|source| WriteError::Io { path: self.place.temporary.clone(), source })?;
+        }
+        self.summary.builder.push(scope, span);
+        Ok(())
+    }
+
+    /// Writes what is summarised so far. Row groups are written whole, so it comes to lie between two of them.
+    fn write_summary(&mut self) -> io::Result<()> {
+        let summary = &mut self.summary;
+        let builder = std::mem::replace(&mut summary.builder, SummaryBuilder::new(&summary.kept_tags));
+        summary.rows += builder.spans();
+        let bytes = builder.finish();
+        summary.places.push(format!("{} {}", self.writer.bytes_written(), bytes.len()));
+        self.writer.write_all(&bytes)
     }
 
     /// Appends rows, which must follow those before them in the order of the table.
@@ -167,6 +210,12 @@ impl FileWriter {
     /// Writes what follows the rows, into memory: it has a checksum of itself in it.
     fn write_tail(&mut self) -> Result<(), ParquetError> {
         self.writer.flush()?;
+        self.write_summary()?;
+        // Those that are not of all rows would hide the others; without them the rows are read.
+        if self.summary.rows == self.rows {
+            let places = self.summary.places.join(",");
+            self.writer.append_key_value_metadata(KeyValue::new(summary::KEY.to_owned(), places));
+        }
         // Through the writer's own buffer, so that all of the rows has been counted.
         self.writer.sync()?;
         let output = self.writer.inner_mut();

@@ -299,7 +299,7 @@ mod tests {
             span.tags.push(("large".into(), format!("{row:08}").repeat(tag_bytes / 8).into()));
             builder.push(&scope, &span);
         }
-        let mut writer = FileWriter::create(fs.clone(), root, 20_000, &format!("{number}.parquet"), 1).unwrap();
+        let mut writer = FileWriter::create(fs.clone(), root, 20_000, &format!("{number}.parquet"), 1, &[]).unwrap();
         writer.push(&builder.finish().unwrap()).unwrap();
         DataFile::new(fs, root, writer.finish().unwrap())
     }

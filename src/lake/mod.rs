@@ -28,6 +28,7 @@ pub mod merge;
 pub mod objects;
 pub mod rows;
 pub mod schema;
+pub mod summary;
 pub mod table;
 
 pub use file_reader::{DataFile, FileInfo};

@@ -11,7 +11,9 @@
 pub mod hex;
 pub mod id;
 pub mod link;
+mod pieces;
 pub mod span;
+pub mod trace;
 
 pub use id::TraceId;
 pub use span::{Annotation, Endpoint, Kind, Scope, Span};

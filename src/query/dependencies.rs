@@ -1,8 +1,38 @@
-//! Which service calls which.
+//! Which service calls which, in a window of time.
+//!
+//! The links of each trace lie in the summaries, made with its rows, so they are there as soon as its spans are. A trace
+//! whose spans lie in several places is linked anew from all of them: a late span replaces what the trace counted for.
+//!
+//! * Up to a day ([`EXACT`]) the answer is exact: the links of all traces with a span in the window, both ends included.
+//! * A longer window is answered from the sums of its whole hours, and from the traces of the hours at its two ends. A
+//!   trace counts in the hour of its earliest span. The difference: in whole hours a trace whose spans lie in several
+//!   files counts file by file, until a compaction has brought them together, so calls between two of its parts may be
+//!   missing or be counted twice.
+//!
+//! In both, what a trace has more than an hour outside the window, in a file all of whose spans are, is not regarded.
 
+use super::fetch;
+use super::sources::{Finder, Sources, Timed};
 use super::stop::Stop;
+use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
+use crate::lake::summary::hash::lower;
+use crate::lake::summary::{Links, TraceRow, hour_of};
+use crate::model::link::{Link, LinkSpan, Linker};
+use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
+use quick_cache::sync::Cache;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock};
+
+/// The longest window that is answered trace by trace: a day, in milliseconds.
+const EXACT: i64 = 86_400_000;
+const MICROS_AN_HOUR: i64 = 3_600_000_000;
+/// Spans of traces that are linked anew together.
+const BATCH_SPANS: u64 = 20_000;
+/// A trace of more is read a part at a time.
+const LARGE: u64 = 50_000;
 
 /// Calls between two services.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,11 +48,264 @@ pub struct Dependency {
 /// The links of all traces with a span between `end_ts - lookback` and `end_ts` (milliseconds, both inclusive), by
 /// parent and child. The second list names files that could not be read.
 pub fn dependencies(
-    _snapshot: &Snapshot,
-    _project: &str,
-    _end_ts: i64,
-    _lookback: i64,
-    _stop: &Stop,
+    snapshot: &Snapshot,
+    project: &str,
+    end_ts: i64,
+    lookback: i64,
+    stop: &Stop,
 ) -> Result<(Vec<Dependency>, Vec<String>)> {
-    Ok((Vec::new(), Vec::new()))
+    let from = end_ts.saturating_sub(lookback).saturating_mul(1_000);
+    let to = end_ts.saturating_mul(1_000);
+    let reach = (from.saturating_sub(MICROS_AN_HOUR), to.saturating_add(MICROS_AN_HOUR));
+    let mut sources = Sources::of(snapshot, Some(reach))?;
+    let mut sums = Sums::default();
+    // An empty range of hours.
+    let mut whole = RangeInclusive::new(1, 0);
+    if lookback > EXACT {
+        // An hour that the window begins or ends with is whole.
+        whole = hour_of(from.saturating_sub(1)) + 1..=hour_of(to.saturating_add(1)) - 1;
+        let hours = sources.each(snapshot, |source| source.summary.hours(project));
+        for (names, hours) in hours {
+            for hour in hours.iter().filter(|hour| whole.contains(&hour.hour)) {
+                for (parent, child, calls, errors) in &hour.links {
+                    sums.add(&names, *parent, *child, *calls, *errors);
+                }
+            }
+        }
+        let (start, end) = (*whole.start() * MICROS_AN_HOUR, (*whole.end() + 1) * MICROS_AN_HOUR);
+        // What lies in whole hours alone needs no look at its traces.
+        sources.sources.retain(|source| source.times.is_none_or(|(least, most)| least < start || most >= end));
+    }
+    let mut walk = Walk { snapshot, project, stop, from, to, whole, sums, damaged: Vec::new() };
+    walk.run(&mut sources)?;
+    let mut damaged = sources.damaged;
+    damaged.extend(walk.damaged);
+    damaged.sort_unstable();
+    damaged.dedup();
+    Ok((walk.sums.finish(), damaged))
+}
+
+/// Calls and errors by the names of parent and child.
+#[derive(Default)]
+struct Sums {
+    links: BTreeMap<(String, String), (u64, u64)>,
+}
+
+impl Sums {
+    fn add(&mut self, names: &[String], parent: u32, child: u32, calls: u64, errors: u64) {
+        let (Some(parent), Some(child)) = (names.get(parent as usize), names.get(child as usize)) else { return };
+        let sum = self.links.entry((parent.clone(), child.clone())).or_default();
+        sum.0 = sum.0.saturating_add(calls);
+        sum.1 = sum.1.saturating_add(errors);
+    }
+
+    fn finish(self) -> Vec<Dependency> {
+        let dependency =
+            |((parent, child), (calls, errors)): (_, (u64, u64))| Dependency { parent, child, calls, errors };
+        self.links.into_iter().map(dependency).collect()
+    }
+}
+
+/// A trace that is to be linked from its spans.
+#[derive(Clone, Copy)]
+struct Anew {
+    low: u64,
+    times: TraceRow,
+    /// Whether its spans have to say that one of them lies in the window.
+    in_doubt: bool,
+}
+
+/// The way through the traces of all sources, by id.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    project: &'a str,
+    stop: &'a Stop,
+    from: i64,
+    to: i64,
+    /// Hours whose traces are in the sums already.
+    whole: RangeInclusive<i64>,
+    sums: Sums,
+    damaged: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn run(&mut self, sources: &mut Sources) -> Result<()> {
+        let timed = sources.timed(self.snapshot, self.project);
+        let links: Vec<Arc<Links>> = sources.each(self.snapshot, |source| source.summary.links());
+        if links.len() != timed.len() {
+            // One of them cannot be read and was left out: once more without it.
+            return self.run(sources);
+        }
+        let mut sums: Vec<HashMap<(u32, u32), (u64, u64)>> = vec![HashMap::new(); timed.len()];
+        let mut anew = Vec::new();
+        let mut finders: Vec<Finder> = timed.iter().map(Finder::new).collect();
+        for low in lows(&timed) {
+            let mut trace: Option<TraceRow> = None;
+            let mut place = None;
+            let mut places = 0;
+            for (number, (timed, finder)) in timed.iter().zip(&mut finders).enumerate() {
+                let Some(row) = finder.find(timed, low as u64) else { continue };
+                let times = &timed.traces.rows()[row as usize];
+                match &mut trace {
+                    Some(trace) => trace.join(times),
+                    None => trace = Some(*times),
+                }
+                (place, places) = (Some((number, row)), places + 1);
+            }
+            let (Some(trace), Some((number, row))) = (trace, place) else { continue };
+            let Some((earliest, newest)) = trace.times else { continue };
+            if newest < self.from || earliest > self.to || self.whole.contains(&hour_of(earliest)) {
+                continue;
+            }
+            let in_doubt = earliest < self.from && newest > self.to;
+            if places > 1 || in_doubt {
+                anew.push(Anew { low: low as u64, times: trace, in_doubt });
+                continue;
+            }
+            for link in links[number].of(row as usize) {
+                let sum = sums[number].entry((link.parent, link.child)).or_default();
+                sum.0 += u64::from(link.calls);
+                sum.1 += u64::from(link.errors);
+            }
+        }
+        self.stop.check()?;
+        for (links, sums) in links.iter().zip(sums) {
+            for ((parent, child), (calls, errors)) in sums {
+                self.sums.add(&links.names, parent, child, calls, errors);
+            }
+        }
+        self.link_anew(&anew)
+    }
+
+    fn link_anew(&mut self, traces: &[Anew]) -> Result<()> {
+        let mut rest = Vec::new();
+        for trace in traces {
+            match LINKED.get(&self.key(trace)) {
+                Some(linked) if !trace.in_doubt => {
+                    linked.iter().for_each(|(parent, child, calls, errors)| {
+                        let names = [parent.clone(), child.clone()];
+                        self.sums.add(&names, 0, 1, u64::from(*calls), u64::from(*errors));
+                    });
+                }
+                _ => rest.push(*trace),
+            }
+        }
+        let mut rest = &rest[..];
+        while let Some(first) = rest.first() {
+            self.stop.check()?;
+            let mut spans = u64::from(first.times.count);
+            if spans > LARGE {
+                self.link_large(first)?;
+                rest = &rest[1..];
+                continue;
+            }
+            let fits = |trace: &&Anew| {
+                spans += u64::from(trace.times.count);
+                spans <= BATCH_SPANS
+            };
+            let count = 1 + rest[1..].iter().take_while(fits).count();
+            let (batch, later) = rest.split_at(count);
+            let lows: Vec<u64> = batch.iter().map(|trace| trace.low).collect();
+            let mut found = fetch::traces(self.snapshot, self.project, &lows, &mut self.damaged, self.stop)?;
+            for trace in batch {
+                let mut linking = Linking::default();
+                found.remove(&trace.low).unwrap_or_default().iter().for_each(|span| linking.add(span));
+                self.add(trace, linking);
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn link_large(&mut self, trace: &Anew) -> Result<()> {
+        let query = TraceQuery {
+            project: self.project.to_owned(),
+            trace_id: TraceId::narrow(trace.low),
+            strict: false,
+            cluster_id: None,
+            namespace: None,
+        };
+        let mut cursor = TraceCursor::open(self.snapshot, &query)?;
+        let mut linking = Linking::default();
+        while let Some(spans) = cursor.next_chunk()? {
+            self.stop.check()?;
+            spans.iter().for_each(|span| linking.add(span));
+        }
+        self.damaged.extend_from_slice(cursor.damaged());
+        self.add(trace, linking);
+        Ok(())
+    }
+
+    fn add(&mut self, trace: &Anew, mut linking: Linking) {
+        let times = std::mem::take(&mut linking.times);
+        let (names, links) = linking.finish();
+        if !trace.in_doubt {
+            let named = |number: u32| names.get(number as usize).cloned().unwrap_or_default();
+            let linked = links.iter().map(|link| (named(link.parent), named(link.child), link.calls, link.errors));
+            LINKED.insert(self.key(trace), linked.collect());
+        } else if !times.iter().any(|time| (self.from..=self.to).contains(time)) {
+            return;
+        }
+        for link in links {
+            self.sums.add(&names, link.parent, link.child, u64::from(link.calls), u64::from(link.errors));
+        }
+    }
+
+    fn key(&self, trace: &Anew) -> LinkedKey {
+        (self.project.to_owned(), trace.low, trace.times.count, trace.times.times)
+    }
+}
+
+/// A trace by its project, id, number of spans and times: another span changes them.
+type LinkedKey = (String, u64, u32, Option<(i64, i64)>);
+/// Parent, child, calls, errors.
+type Linked = Arc<[(String, String, u32, u32)]>;
+
+/// The links of traces in several places that were asked for last.
+static LINKED: LazyLock<Cache<LinkedKey, Linked>> = LazyLock::new(|| Cache::new(50_000));
+
+/// The links of a trace, as its spans are read.
+#[derive(Default)]
+struct Linking {
+    numbers: HashMap<String, u32>,
+    names: Vec<String>,
+    spans: Vec<LinkSpan>,
+    times: Vec<i64>,
+}
+
+impl Linking {
+    fn number(&mut self, name: &str) -> u32 {
+        let name = lower(name);
+        if let Some(number) = self.numbers.get(&*name) {
+            return *number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.clone().into_owned());
+        self.numbers.insert(name.into_owned(), number);
+        number
+    }
+
+    fn add(&mut self, span: &Span<'_>) {
+        let facts = LinkSpan::of(span, |name| self.number(name));
+        self.spans.push(facts);
+        self.times.extend(span.timestamp);
+    }
+
+    fn finish(mut self) -> (Vec<String>, Vec<Link>) {
+        let mut links = Vec::new();
+        Linker::default().link(&mut self.spans, &mut links);
+        (self.names, links)
+    }
+}
+
+/// All ids of the sources, in order.
+fn lows(timed: &[Timed]) -> Vec<i64> {
+    let of = |timed: &Timed| -> Vec<i64> {
+        let rows = timed.traces.rows().get(timed.rows.start as usize..timed.rows.end as usize);
+        rows.unwrap_or_default().iter().map(|row| row.low as i64).collect()
+    };
+    let mut lows: Vec<i64> = timed.iter().flat_map(of).collect();
+    lows.sort_unstable();
+    lows.dedup();
+    lows
 }

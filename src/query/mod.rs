@@ -5,8 +5,10 @@
 //! that are equal in every sent field are one span in every answer.
 
 pub mod dependencies;
+mod fetch;
 pub mod names;
 pub mod search;
+mod sources;
 pub mod sql;
 pub mod stop;
 pub mod trace;

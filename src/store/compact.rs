@@ -17,6 +17,7 @@ use super::space::Removed;
 use crate::error::{Error, Result};
 use crate::lake::file_writer::{FileWriter, WriteError};
 use crate::lake::merge::{Merge, MergeError};
+use crate::lake::rows::{RowError, Rows};
 use crate::lake::table::Commit;
 use crate::lake::{DataFile, FileInfo};
 use arrow::array::{AsArray, RecordBatch};
@@ -63,6 +64,8 @@ enum CompactError {
     Merge(#[from] MergeError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error("merged rows: {0}")]
+    Rows(#[from] RowError),
     #[error("the store is closing, or the disk is full")]
     Stopped,
 }
@@ -228,6 +231,10 @@ fn write_merged(
                 None => open.insert((project, target.create(day, files.len())?)),
             };
             writer.push(&part)?;
+            let rows = Rows::of(&part)?;
+            for row in 0..rows.len() {
+                writer.summarise(&rows.scope(row), &rows.span(row)?)?;
+            }
         }
     }
     if let Some((_, writer)) = open {

@@ -260,6 +260,7 @@ impl Core {
             root: self.root.clone(),
             name: format!("{what}{sequence:020}-{:x}-{count}", self.clock.now_micros()),
             compression: self.config.compression,
+            kept_tags: self.config.kept_tags.clone(),
         }
     }
 

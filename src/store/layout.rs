@@ -72,6 +72,8 @@ pub struct Target {
     pub name: String,
     /// The zstd level.
     pub compression: i32,
+    /// The tags of which all values are kept for people to choose from.
+    pub kept_tags: Arc<[String]>,
 }
 
 impl Target {
@@ -84,7 +86,7 @@ impl Target {
             turn += 1;
             name = format!("{}-{number}-{turn}.parquet", self.name);
         }
-        FileWriter::create(self.fs.clone(), &self.root, day, &name, self.compression)
+        FileWriter::create(self.fs.clone(), &self.root, day, &name, self.compression, &self.kept_tags)
     }
 
     /// Removes files that are not to be committed.
@@ -238,7 +240,9 @@ fn write_day(
             duplicates += 1;
             continue;
         }
-        builder.push(scopes[row.scope as usize], &stored::decode_span(body)?);
+        let span = stored::decode_span(body)?;
+        builder.push(scopes[row.scope as usize], &span);
+        writer.summarise(scopes[row.scope as usize], &span)?;
         bytes += body.len();
         if builder.rows() == BATCH_ROWS || bytes >= BATCH_BYTES {
             bytes = 0;

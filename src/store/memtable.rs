@@ -3,14 +3,17 @@
 //! It keeps each request as the log has it (encoded, in one piece) with an index from the trace's low half to its
 //! spans. An append costs a hash probe a span; a lookup decodes only the spans of its trace.
 
+use super::recent::Summaries;
 use crate::codec::stored::{self, Batch, SpanPlace, StoredError};
+use crate::error::Error;
+use crate::lake::summary::Summary;
 use crate::model::{Scope, Span, TraceId};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// What the index of a span takes beside its bytes, about: its entry and its share of the hash table.
 const INDEX_BYTES: usize = 40;
@@ -81,6 +84,7 @@ impl StoredSpan {
 pub struct MemTable {
     inner: RwLock<Inner>,
     bytes: AtomicUsize,
+    summaries: Summaries,
 }
 
 #[derive(Debug, Default)]
@@ -152,6 +156,11 @@ impl MemTable {
     /// All batches so far, in the order of the log.
     pub fn batches(&self) -> Vec<Bytes> {
         self.read().batches.clone()
+    }
+
+    /// Summaries of all spans so far, which are made now where they are not yet.
+    pub fn summaries(&self) -> Result<Vec<Arc<Summary>>, Error> {
+        self.summaries.of(&self.batches())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {

@@ -34,6 +34,7 @@ mod flush;
 mod layout;
 mod memtable;
 mod open;
+mod recent;
 mod space;
 
 pub use layout::day_of;
@@ -72,6 +73,8 @@ pub struct StoreConfig {
     pub removed_file_retention: Duration,
     /// The zstd level of data files.
     pub compression: i32,
+    /// The tags of which all values are kept for people to choose from.
+    pub kept_tags: Arc<[String]>,
     /// The id of a new data folder's node; `None` to draw one.
     pub node_id: Option<[u8; 16]>,
     /// Whether flushes and compactions run by themselves; tests turn it off to choose their moments.
@@ -91,6 +94,7 @@ impl StoreConfig {
             compact_files: 8,
             removed_file_retention: Duration::from_secs(600),
             compression: 3,
+            kept_tags: Arc::default(),
             node_id: None,
             background: true,
         }

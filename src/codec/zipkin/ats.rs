@@ -2,7 +2,7 @@
 //!
 //! * In: the rows of one trace or several, each once, in any order, fed one by one.
 //! * Out: for each posted span the text of one JSON document, as soon as its rows are there. A posted v1 span comes back
-//!   as it was posted. A span that never was v1 is put into v1's form: the name is composed as
+//!   as it was posted. A span that never was v1 is put into v1's form: its name, unless it is so already, is composed as
 //!   service:instance:transaction, the moments come from kind, time and duration, the tags are the binary annotations.
 //!
 //! The keys are in the order of the product's own example: `traceId`, `id`, `name`, `parentId`, `timestamp`, `duration`,
@@ -12,13 +12,18 @@
 //!
 //! Invariant: rows wait only while their siblings are to come, so memory is bounded by the posted spans that are
 //! incomplete; one whose siblings never come is emitted by [`AtsElements::finish`].
+//!
+//! What the API's lists and searches ask of a span is in [`mod@parts`].
+
+pub mod parts;
+
+pub use parts::{Parts, failed, parts};
 
 use super::v1::{self, Mark, V1Annotation, V1BinaryAnnotation, V1Span, V1Value};
 use super::write::{push_endpoint, push_escaped, push_hex, push_i64, push_json_text};
 use crate::model::{Endpoint, Kind, Span, TraceId};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Puts the rows of a trace together to elements.
 #[derive(Default)]
@@ -203,7 +208,7 @@ fn never_v1<'s>(row: &'s Span<'_>) -> V1Span<'s> {
         trace_id: row.trace_id,
         id: row.id,
         parent_id: row.parent_id.filter(|&parent| parent != 0 && parent != row.id),
-        name: Some(composed_name(row).into()),
+        name: Some(composed_name(row)),
         timestamp,
         duration,
         annotations,
@@ -212,24 +217,12 @@ fn never_v1<'s>(row: &'s Span<'_>) -> V1Span<'s> {
     }
 }
 
-/// `service:instance:transaction`, a dash for what is not known.
-fn composed_name(row: &Span<'_>) -> String {
-    let local = row.local.as_ref();
-    let mut name = local.and_then(|local| local.service.as_deref()).unwrap_or("-").to_owned();
-    name.push(':');
-    let instance = row.tag("service.instance.id").or_else(|| row.tag("k8s.pod.name"));
-    match (instance, local.map(|local| (local.ipv4, local.ipv6, local.port))) {
-        (Some(instance), _) => name.push_str(instance),
-        // Writing to a String cannot fail.
-        (None, Some((Some(address), _, Some(port)))) => drop(write!(name, "{address}:{port}")),
-        (None, Some((Some(address), _, None))) => drop(write!(name, "{address}")),
-        (None, Some((None, Some(address), Some(port)))) => drop(write!(name, "[{address}]:{port}")),
-        (None, Some((None, Some(address), None))) => drop(write!(name, "[{address}]")),
-        _ => name.push('-'),
+/// `service:instance:transaction`: the span's own name, if it is such a one.
+fn composed_name<'s>(row: &'s Span<'_>) -> Cow<'s, str> {
+    match (&row.name, parts(row, None)) {
+        (Some(name), Parts { composed: false, .. }) => Cow::Borrowed(name),
+        (_, parts) => Cow::Owned(format!("{}:{}:{}", parts.application, parts.instance, parts.transaction)),
     }
-    name.push(':');
-    name.push_str(row.tag("http.route").or(row.name.as_deref()).unwrap_or("-"));
-    name
 }
 
 #[cfg(test)]

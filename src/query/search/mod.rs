@@ -1,13 +1,42 @@
 //! Search: the newest traces that meet some conditions.
+//!
+//! ```text
+//! summaries -> the newest traces that may meet the query (candidates) -> their spans, some traces at a time, one pass
+//!   over each file -> do they meet it (test)? -> the newest first, chunk by chunk
+//! ```
+//!
+//! The summaries leave no trace out, the spans decide, so an answer is exact whatever the summaries let pass. What is held
+//! is bounded: so many candidates, the spans of a few traces; a very large trace is tested and given out as it is read.
+//!
+//! A deviation: where all that meets a condition of a trace lies more than [`REACH`] outside the window, in a file all of
+//! whose spans do, the trace is not found by it.
 
+mod candidates;
 mod test;
 
 pub use test::TraceTest;
 
+use self::candidates::{Candidate, candidates};
+use super::fetch;
+use super::sources::Sources;
 use super::stop::Stop;
-use crate::error::{Error, Result};
-use crate::model::Span;
+use super::trace::{TraceCursor, TraceQuery};
+use crate::error::Result;
+use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+/// How far outside a window what belongs to a trace inside is looked for: microseconds.
+const REACH: i64 = 3_600_000_000;
+/// Candidates at a time; more are looked for if these do not do.
+const CANDIDATES: usize = 65_536;
+/// Spans of the traces that are looked at together.
+const BATCH_SPANS: u64 = 20_000;
+/// A trace of more is never held whole.
+const LARGE: u64 = 50_000;
+/// Traces that are looked at together beyond those that are still wanted.
+const AHEAD: usize = 4;
 
 /// What is looked for. A trace is found if all that is given is met.
 ///
@@ -38,6 +67,26 @@ pub struct SearchQuery {
     pub strict: bool,
 }
 
+/// A window in microseconds, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: i64,
+    to: i64,
+}
+
+impl Window {
+    fn of(query: &SearchQuery) -> Window {
+        Window {
+            from: query.end_ts.saturating_sub(query.lookback).saturating_mul(1_000),
+            to: query.end_ts.saturating_mul(1_000),
+        }
+    }
+
+    fn contains(&self, time: i64) -> bool {
+        (self.from..=self.to).contains(&time)
+    }
+}
+
 /// Spans of a trace that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
@@ -49,21 +98,275 @@ pub struct Chunk {
 
 /// The traces found, newest first, given out chunk by chunk. Its calls block on the disk.
 #[derive(Debug)]
-pub struct Search {}
+pub struct Search {
+    snapshot: Snapshot,
+    query: SearchQuery,
+    stop: Stop,
+    sources: Sources,
+    /// Not yet looked at, the newest first.
+    candidates: VecDeque<Candidate>,
+    /// The last of those that were looked for, if there may be more.
+    more: Option<Candidate>,
+    /// Found, the newest on top.
+    found: BinaryHeap<Found>,
+    /// How many are still wanted.
+    wanted: usize,
+    /// The trace that is being given out, as it is read.
+    reading: Option<TraceCursor>,
+    /// Read of it already, to know whether it is the last of it.
+    ahead: Option<Vec<Span<'static>>>,
+    damaged: Vec<String>,
+}
+
+/// A trace that meets the query.
+#[derive(Debug)]
+struct Found {
+    newest: Reverse<i64>,
+    id: TraceId,
+    /// `None` for a large trace, which is read when it is given out.
+    spans: Option<Vec<Span<'static>>>,
+}
+
+impl Found {
+    /// What results are ordered by, the first the least.
+    fn order(&self) -> (Reverse<i64>, i64, u64) {
+        (self.newest, self.id.low as i64, self.id.high)
+    }
+}
+
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Found {}
+
+impl PartialOrd for Found {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Found {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // The heap has the greatest on top.
+        other.order().cmp(&self.order())
+    }
+}
+
+/// The traces that have one low half of an id, as their spans are read.
+struct Verdict<'q> {
+    query: &'q SearchQuery,
+    window: Window,
+    /// By the upper half where that tells traces apart: the first id seen, the test, the newest time in the window.
+    traces: BTreeMap<u64, (TraceId, TraceTest<'q>, Option<i64>)>,
+}
+
+impl<'q> Verdict<'q> {
+    fn new(query: &'q SearchQuery) -> Self {
+        Verdict { query, window: Window::of(query), traces: BTreeMap::new() }
+    }
+
+    fn key(&self, id: TraceId) -> u64 {
+        if self.query.strict { id.high } else { 0 }
+    }
+
+    fn feed(&mut self, span: &Span<'_>) {
+        let key = self.key(span.trace_id);
+        let fresh = || (span.trace_id, TraceTest::new(self.query), None);
+        let (id, test, newest) = self.traces.entry(key).or_insert_with(fresh);
+        // The longer form names the trace where its spans have both.
+        if span.trace_id.high > id.high {
+            *id = span.trace_id;
+        }
+        test.feed(span);
+        if let Some(time) = span.timestamp.filter(|time| *time > 0 && self.window.contains(*time)) {
+            *newest = Some(newest.map_or(time, |newest| newest.max(time)));
+        }
+    }
+
+    /// The traces that meet the query: id, key, and the newest time in milliseconds.
+    fn met(self) -> impl Iterator<Item = (TraceId, u64, i64)> {
+        self.traces.into_iter().filter(|(_, (_, test, _))| test.matches()).map(|(key, (id, test, newest))| {
+            // Its own time lies in the window; if no span's does but that, it is the newest.
+            let newest = newest.or(test.time()).unwrap_or_default();
+            (id, key, newest.div_euclid(1_000))
+        })
+    }
+}
 
 impl Search {
     /// Begins a search.
-    pub fn open(_snapshot: &Snapshot, _query: &SearchQuery, _stop: Stop) -> Result<Search> {
-        Err(Error::internal("search"))
+    pub fn open(snapshot: &Snapshot, query: &SearchQuery, stop: Stop) -> Result<Search> {
+        let window = Window::of(query);
+        let times = (window.from.saturating_sub(REACH), window.to.saturating_add(REACH));
+        let mut search = Search {
+            snapshot: snapshot.clone(),
+            query: query.clone(),
+            stop,
+            sources: Sources::of(snapshot, Some(times))?,
+            candidates: VecDeque::new(),
+            more: None,
+            found: BinaryHeap::new(),
+            wanted: query.limit,
+            reading: None,
+            ahead: None,
+            damaged: Vec::new(),
+        };
+        if search.wanted > 0 {
+            search.look_on(None)?;
+        }
+        Ok(search)
     }
 
-    /// The next spans; `None` after the last trace. No chunk is empty.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
-        Ok(None)
+    /// Looks for the next candidates.
+    fn look_on(&mut self, after: Option<Candidate>) -> Result<()> {
+        let at_most = CANDIDATES.max(self.query.limit.saturating_mul(2));
+        let found = candidates(&self.snapshot, &mut self.sources, &self.query, after, at_most, &self.stop)?;
+        self.more = found.last().copied().filter(|_| found.len() == at_most);
+        self.candidates = found.into();
+        for path in std::mem::take(&mut self.sources.damaged) {
+            self.note_damaged(path);
+        }
+        Ok(())
+    }
+
+    fn note_damaged(&mut self, path: String) {
+        if !self.damaged.contains(&path) {
+            self.damaged.push(path);
+        }
     }
 
     /// Files that could not be read so far: their spans are missing from the answer.
     pub fn damaged(&self) -> &[String] {
-        &[]
+        &self.damaged
+    }
+
+    /// The next spans; `None` after the last trace. No chunk is empty.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+        loop {
+            self.stop.check()?;
+            if let Some(chunk) = self.read_on()? {
+                return Ok(Some(chunk));
+            }
+            let Some(found) = self.next_found()? else { return Ok(None) };
+            match found.spans {
+                Some(spans) => return Ok(Some(Chunk { spans, ends_trace: true })),
+                None => self.reading = Some(TraceCursor::open(&self.snapshot, &self.by_id(found.id))?),
+            }
+        }
+    }
+
+    fn by_id(&self, trace_id: TraceId) -> TraceQuery {
+        let project = self.query.project.clone();
+        TraceQuery { project, trace_id, strict: self.query.strict, cluster_id: None, namespace: None }
+    }
+
+    /// The next chunk of the large trace that is being given out.
+    fn read_on(&mut self) -> Result<Option<Chunk>> {
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        let spans = match self.ahead.take() {
+            Some(spans) => Some(spans),
+            None => reading.next_chunk()?,
+        };
+        self.ahead = reading.next_chunk()?;
+        let ends_trace = self.ahead.is_none();
+        let damaged = reading.damaged().to_vec();
+        if ends_trace {
+            self.reading = None;
+        }
+        damaged.into_iter().for_each(|path| self.note_damaged(path));
+        Ok(spans.map(|spans| Chunk { spans, ends_trace }))
+    }
+
+    /// The next trace, once no candidate can come before it.
+    fn next_found(&mut self) -> Result<Option<Found>> {
+        if self.wanted == 0 {
+            return Ok(None);
+        }
+        loop {
+            if self.candidates.is_empty()
+                && let Some(last) = self.more.take()
+            {
+                self.look_on(Some(last))?;
+            }
+            let is_next = match (self.found.peek(), self.candidates.front()) {
+                (Some(found), Some(candidate)) => found.newest < candidate.newest,
+                (found, None) => found.is_some() || self.more.is_none(),
+                (None, Some(_)) => false,
+            };
+            if is_next {
+                self.wanted -= 1;
+                let found = self.found.pop();
+                if found.is_none() || self.wanted == 0 {
+                    // What else is held will not be given out.
+                    self.candidates.clear();
+                    self.found.clear();
+                    self.more = None;
+                    self.wanted = 0;
+                }
+                return Ok(found);
+            }
+            self.look_at_some()?;
+        }
+    }
+
+    /// Looks at the spans of the next candidates.
+    fn look_at_some(&mut self) -> Result<()> {
+        self.stop.check()?;
+        let (mut lows, mut spans) = (Vec::new(), 0);
+        let most = self.wanted.saturating_sub(self.found.len()).saturating_add(AHEAD);
+        while let Some(candidate) = self.candidates.front()
+            && lows.len() < most
+            && (lows.is_empty() || spans + candidate.spans <= BATCH_SPANS)
+            && (lows.is_empty() || candidate.spans <= LARGE)
+        {
+            spans += candidate.spans;
+            lows.push(candidate.low as u64);
+            self.candidates.pop_front();
+        }
+        if let ([low], true) = (&lows[..], spans > LARGE) {
+            return self.look_at_large(*low);
+        }
+        let mut damaged = Vec::new();
+        let mut traces = fetch::traces(&self.snapshot, &self.query.project, &lows, &mut damaged, &self.stop)?;
+        damaged.into_iter().for_each(|path| self.note_damaged(path));
+        for low in lows {
+            let Some(spans) = traces.remove(&low) else { continue };
+            let mut verdict = Verdict::new(&self.query);
+            spans.iter().for_each(|span| verdict.feed(span));
+            let met: Vec<_> = verdict.met().collect();
+            let strict = self.query.strict;
+            if let ([(id, _, newest)], true) =
+                (&met[..], spans.iter().all(|span| !strict || span.trace_id.high == spans[0].trace_id.high))
+            {
+                self.found.push(Found { newest: Reverse(*newest), id: *id, spans: Some(spans) });
+                continue;
+            }
+            for (id, key, newest) in met {
+                let own = spans.iter().filter(|span| !strict || span.trace_id.high == key).cloned().collect();
+                self.found.push(Found { newest: Reverse(newest), id, spans: Some(own) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a trace that is too large to be held.
+    fn look_at_large(&mut self, low: u64) -> Result<()> {
+        let query = TraceQuery { strict: false, ..self.by_id(TraceId::narrow(low)) };
+        let mut cursor = TraceCursor::open(&self.snapshot, &query)?;
+        let mut verdict = Verdict::new(&self.query);
+        while let Some(spans) = cursor.next_chunk()? {
+            self.stop.check()?;
+            spans.iter().for_each(|span| verdict.feed(span));
+        }
+        let met: Vec<_> = verdict.met().collect();
+        let damaged = cursor.damaged().to_vec();
+        damaged.into_iter().for_each(|path| self.note_damaged(path));
+        for (id, _, newest) in met {
+            self.found.push(Found { newest: Reverse(newest), id, spans: None });
+        }
+        Ok(())
     }
 }

@@ -160,3 +160,10 @@ fn the_composed_name_takes_the_best_of_what_is_known() {
     assert_eq!(name(r#"{"serviceName":"s","port":1}"#, "{}"), "s:-:n");
     assert_eq!(name("null", "{}"), "-:-:n");
 }
+
+#[test]
+fn a_name_that_is_in_three_parts_is_not_composed_again() {
+    let span = r#"{"traceId":"a","id":"b","name":"s:i:/r:1","localEndpoint":{"serviceName":"t","ipv4":"1.2.3.4"}}"#;
+    let wanted = r#"{"traceId":"000000000000000a","id":"000000000000000b","name":"s:i:/r:1","#;
+    assert_eq!(v2_element(span), format!(r#"{wanted}"annotations":[],"binaryAnnotations":[]}}"#));
+}
