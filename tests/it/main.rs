@@ -5,6 +5,7 @@ mod http;
 mod kill;
 mod lookup;
 mod outside;
+mod proto3;
 mod recorded;
 mod serve;
 mod sql;
