@@ -24,29 +24,43 @@ const LARGE_COMPRESSED: usize = 32 << 10;
 /// A body in memory; what it takes of the budget is given back with it.
 pub(super) struct Payload<'a> {
     bytes: Vec<u8>,
-    _charge: Charge<'a>,
+    /// Where what counts of it begins.
+    start: usize,
+    charge: Charge<'a>,
+}
+
+impl Payload<'_> {
+    /// Leaves out the first bytes.
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.bytes.len());
+    }
 }
 
 impl Deref for Payload<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.start..).unwrap_or_default()
     }
 }
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
+pub(super) enum Encoding {
     Identity,
     Gzip,
     Deflate,
 }
 
-/// Reads the whole body.
+/// Reads the whole body and decompresses it.
 pub(super) async fn read<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
     let encoding = encoding(headers)?;
-    refuse_binary(headers)?;
+    let payload = receive(context, headers, body).await?;
+    expand(context, encoding, payload)
+}
+
+/// Reads the whole body as it was sent.
+pub(super) async fn receive<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
     let limit = context.config.ingest.max_body_bytes;
     if body.size_hint().lower() > limit as u64 {
         let refusal = larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes");
@@ -56,23 +70,33 @@ pub(super) async fn read<'a>(context: &'a Context, headers: &HeaderMap, body: Bo
     }
     let mut charge = context.bodies.charge();
     let time = context.config.server.body_timeout;
-    let bytes = match tokio::time::timeout(time, collect(body, limit, &mut charge)).await {
-        Ok(collected) => collected?,
+    match tokio::time::timeout(time, collect(body, limit, &mut charge)).await {
+        Ok(collected) => Ok(Payload { bytes: collected?, start: 0, charge }),
         Err(_) => {
             let message = format!(
                 "the body did not arrive in time\nserver.body_timeout ({time:?}): send it faster or in smaller parts"
             );
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message).closing());
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message).closing())
         }
-    };
-    if encoding == Encoding::Identity || bytes.is_empty() {
-        return Ok(Payload { bytes, _charge: charge });
     }
+}
+
+/// Decompresses what was received.
+pub(super) fn expand<'a>(
+    context: &'a Context,
+    encoding: Encoding,
+    payload: Payload<'a>,
+) -> Result<Payload<'a>, Refusal> {
+    if encoding == Encoding::Identity || payload.is_empty() {
+        return Ok(payload);
+    }
+    let Payload { bytes, start, mut charge } = payload;
+    let compressed = bytes.get(start..).unwrap_or_default();
     let limit = context.config.ingest.max_decompressed_bytes;
-    let large = bytes.len() >= LARGE_COMPRESSED;
-    let expanded = offload(if large { LARGE } else { 0 }, || decompress(encoding, &bytes, limit, &mut charge))?;
+    let large = compressed.len() >= LARGE_COMPRESSED;
+    let expanded = offload(if large { LARGE } else { 0 }, || decompress(encoding, compressed, limit, &mut charge))?;
     charge.shrink(bytes.len());
-    Ok(Payload { bytes: expanded, _charge: charge })
+    Ok(Payload { bytes: expanded, start: 0, charge })
 }
 
 /// The one encoding that the body has.
@@ -100,13 +124,16 @@ fn unsupported_encoding(name: &str) -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).with(header::ACCEPT_ENCODING, "gzip, deflate")
 }
 
-/// Any content type may stand before JSON, as with the peer, and so may none: `curl -d` says it is a form. Only what is
-/// certainly something else is refused, with a better reason than that the JSON is malformed.
-fn refuse_binary(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return Ok(());
-    };
-    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+/// The type that a body is said to have, in lower case and without parameters; empty where nothing is said.
+pub(super) fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// For paths that take nothing but JSON. Any content type may stand before it, and so may none: `curl -d` says it is a
+/// form. Only what is certainly something else is refused, with a better reason than that the JSON is malformed.
+pub(super) fn refuse_binary(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = content_type(headers);
     match kind.as_str() {
         "application/x-protobuf" | "application/protobuf" | "application/x-thrift" => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -4,6 +4,7 @@
 //! What the dialects share:
 //! * [`Context`]: the rooms below, the settings, and what bounds the work under way;
 //! * [`body`]: a request's body, decompressed and bounded;
+//! * [`grpc`]: a call with one message each way;
 //! * [`lookup`]: a query's answer, streamed where it is large;
 //! * [`cors`]: which sites' pages may use all this from a browser;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
@@ -16,6 +17,7 @@ pub mod ats;
 mod body;
 mod budget;
 mod cors;
+mod grpc;
 mod lookup;
 mod project;
 mod refusal;
@@ -24,16 +26,18 @@ pub mod zipkin;
 pub use refusal::Refusal;
 
 use crate::clock::Clock;
-use crate::codec::zipkin::{self as zipkin_json, Format};
+use crate::codec::zipkin::{self as zipkin_codec, Format};
+use crate::codec::{DecodeError, Limits};
 use crate::config::Config;
 use crate::ingest::{Ingest, LARGE, offload};
-use crate::model::Scope;
+use crate::model::{Scope, Span};
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::routing::MethodRouter;
+use body::Payload;
 use budget::Budget;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -126,13 +130,24 @@ async fn post_spans(
     // Before a byte is read: an overloaded server should not buffer what it cannot take.
     context.ingest.admit()?;
     let body = body::read(context, headers, body).await?;
+    take_spans(context, body, scope, |body, limits| zipkin_codec::decode(body, format, limits)).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Takes the spans that `decode` finds in a body: returns once they are durable and visible.
+async fn take_spans(
+    context: &Context,
+    body: Payload<'_>,
+    scope: Scope<'_>,
+    decode: impl for<'b> FnOnce(&'b [u8], &Limits) -> Result<Vec<Span<'b>>, DecodeError>,
+) -> Result<(), Refusal> {
     let place = if body.len() >= LARGE { Some(context.decoders.acquire().await) } else { None };
     let batch = offload(body.len(), || -> Result<_, Refusal> {
-        let spans = zipkin_json::decode(&body, format, context.ingest.limits())?;
+        let spans = decode(&body, context.ingest.limits())?;
         Ok(context.ingest.encode(&scope, spans)?)
     })?;
     // Only the encoded spans wait for the log.
     drop((place, body));
     context.ingest.append(batch).await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(())
 }

@@ -8,7 +8,7 @@
 mod answer;
 
 use super::lookup::{self, Outcome};
-use super::{Context, Refusal, Route, Shared, post_spans, project};
+use super::{Context, Refusal, Route, Shared, body, post_spans, project};
 use crate::codec::zipkin::Format::JsonV1;
 use crate::model::{Scope, TraceId};
 use crate::query::trace::TraceQuery;
@@ -41,6 +41,7 @@ async fn post_v1(State(context): State<Shared>, id: ProjectId, headers: HeaderMa
             cluster_id: name(&headers, "clusterId")?.map(Cow::Owned),
             namespace: name(&headers, "namespace")?.map(Cow::Owned),
         };
+        body::refuse_binary(&headers)?;
         post_spans(&context, &headers, body, JsonV1, scope).await
     };
     match posted.await {

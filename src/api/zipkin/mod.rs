@@ -3,6 +3,7 @@
 //!
 //! Errors are plain text. The peer answers 202 before it has stored anything; here it means durable.
 
+mod collect;
 mod names;
 mod parameters;
 mod query;
@@ -11,12 +12,10 @@ pub(super) use names::{ManyServices, ROUTES as NAME_ROUTES};
 pub(super) use query::ROUTES as QUERY_ROUTES;
 
 use super::lookup::{self, Format, Outcome};
-use super::{Context, Refusal, Route, Shared, post_spans, project};
-use crate::codec::zipkin::Format::{JsonV1, JsonV2};
+use super::{Refusal, Route, Shared, project};
 use crate::codec::zipkin::v2;
-use crate::model::{Scope, Span, TraceId};
+use crate::model::{Span, TraceId};
 use crate::query::trace::TraceQuery;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -24,26 +23,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub(super) static ROUTES: &[Route] = &[
-    Route { method: Method::POST, path: "/api/v2/spans", handler: || post(post_v2) },
-    Route { method: Method::POST, path: "/api/v1/spans", handler: || post(post_v1) },
+    Route { method: Method::POST, path: "/api/v2/spans", handler: || post(collect::post_v2) },
+    Route { method: Method::POST, path: "/api/v1/spans", handler: || post(collect::post_v1) },
+    Route { method: Method::POST, path: collect::GRPC, handler: || post(collect::report) },
     Route { method: Method::GET, path: "/api/v2/trace/{traceId}", handler: || get(get_trace) },
     Route { method: Method::GET, path: "/zipkin/api/v2/trace/{traceId}", handler: || get(get_trace) },
 ];
-
-async fn post_v2(State(context): State<Shared>, headers: HeaderMap, body: Body) -> Result<StatusCode, Refusal> {
-    let scope = scope(&context, &headers)?;
-    post_spans(&context, &headers, body, JsonV2, scope).await
-}
-
-async fn post_v1(State(context): State<Shared>, headers: HeaderMap, body: Body) -> Result<StatusCode, Refusal> {
-    let scope = scope(&context, &headers)?;
-    post_spans(&context, &headers, body, JsonV1, scope).await
-}
-
-fn scope(context: &Context, headers: &HeaderMap) -> Result<Scope<'static>, Refusal> {
-    let project = project::resolve(context.config.projects, None, headers)?;
-    Ok(Scope { project: project.into(), cluster_id: None, namespace: None })
-}
 
 async fn get_trace(
     State(context): State<Shared>,

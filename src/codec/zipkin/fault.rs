@@ -21,12 +21,31 @@ pub enum Fault {
     Fraction { want: &'static str, literal: Option<String> },
     /// `{what} at {path}`.
     At { what: &'static str, remedy: &'static str },
-    /// Any other text of the peer's, to be followed by what was being read.
-    Says { peer: String, remedy: String },
+    /// Any other text of the peer's.
+    Says(Says),
     /// A text of the peer's that stands alone.
     Alone { peer: String, remedy: String },
-    /// A limit on the size of the whole.
-    TooLarge { peer: String, remedy: String },
+}
+
+/// A text of the peer's, to be followed by what was being read, and the remedy.
+#[derive(Debug)]
+pub struct Says {
+    pub peer: String,
+    pub remedy: String,
+    /// Whether it is a limit on the size of the whole that was passed.
+    pub too_large: bool,
+}
+
+impl Says {
+    #[cold]
+    pub fn new(peer: impl Into<String>, remedy: impl Into<String>) -> Says {
+        Says { peer: peer.into(), remedy: remedy.into(), too_large: false }
+    }
+
+    #[cold]
+    pub fn too_large(peer: impl Into<String>, remedy: impl Into<String>) -> Says {
+        Says { too_large: true, ..Says::new(peer, remedy) }
+    }
 }
 
 /// The refusal of `body`: `fault` if a visitor noted one, else what the parser found.
@@ -35,7 +54,8 @@ pub fn refusal(body: &str, error: &serde_json::Error, fault: Option<Fault>) -> D
     let mut offset = place::offset(body, line.max(1), column);
     // What is wrong with a value that was read whole, or with its object, is found when the parser may have passed the
     // object's closing brace already, which would lead the path out of it.
-    let passed = matches!(fault, Some(Fault::At { .. } | Fault::Says { .. } | Fault::Fraction { .. }));
+    let passed =
+        matches!(fault, Some(Fault::At { .. } | Fault::Says(Says { too_large: false, .. }) | Fault::Fraction { .. }));
     if passed && offset > 0 && body.as_bytes().get(offset - 1) == Some(&b'}') {
         offset -= 1;
         column = column.saturating_sub(1);
@@ -79,11 +99,10 @@ pub fn refusal(body: &str, error: &serde_json::Error, fault: Option<Fault>) -> D
             )
         }
         Some(Fault::At { what, remedy, .. }) => (format!("{what} at {path}{READING}"), remedy.to_owned()),
-        Some(Fault::Says { peer, remedy, .. }) => (format!("{peer}{READING}"), remedy),
         Some(Fault::Alone { peer, remedy }) => (peer, remedy),
-        Some(Fault::TooLarge { peer, remedy }) => {
-            too_large = true;
-            (format!("{peer}{READING}"), remedy)
+        Some(Fault::Says(says)) => {
+            too_large = says.too_large;
+            (format!("{}{READING}", says.peer), says.remedy)
         }
     };
     let path = path.trim_end_matches('.');

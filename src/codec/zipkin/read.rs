@@ -13,33 +13,20 @@
 //! Where such a number stands for a text the pass ends with [`Fault::Inexact`], and the body is read once more in the
 //! exact way: raw texts first, slower, needed by next to nobody.
 
-use super::fault::{Fault, refusal};
+use super::bounds::Bounds;
+use super::fault::{Fault, Says, refusal};
 use crate::codec::{DecodeError, Limits};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
-
-/// 9999-01-01 in microseconds. From there on a time is a mistake of the unit, and many readers of the table cannot show
-/// it.
-pub const END_OF_TIME: i64 = 253_370_764_800_000_000;
-
-/// 0001-01-01 in microseconds: of what lies before it calendars disagree, and the same readers cannot show it.
-pub const START_OF_TIME: i64 = -62_135_596_800_000_000;
-
-/// The tag that keeps the length in bytes of a value that was cut, followed by the tag's key.
-pub const ORIGINAL_LENGTH: &str = "spanlake.original_length.";
 
 /// One pass over a body.
 pub struct Reader<'l> {
-    pub limits: &'l Limits,
+    bounds: Bounds<'l>,
     /// Whether this is the second, exact pass.
     pub exact: bool,
-    /// Annotations and tags of the body so far.
-    entries: Cell<usize>,
-    /// Those of the spans before the one that is being read.
-    entries_before: Cell<usize>,
     fault: RefCell<Option<Fault>>,
 }
 
@@ -68,7 +55,7 @@ pub fn body<'a, T>(
 
 impl<'l> Reader<'l> {
     fn new(limits: &'l Limits, exact: bool) -> Self {
-        Reader { limits, exact, entries: Cell::new(0), entries_before: Cell::new(0), fault: RefCell::new(None) }
+        Reader { bounds: Bounds::new(limits), exact, fault: RefCell::new(None) }
     }
 }
 
@@ -82,88 +69,37 @@ impl Reader<'_> {
 
     #[cold]
     pub fn says<E: serde::de::Error>(&self, peer: impl Into<String>, remedy: impl Into<String>) -> E {
-        self.fail(Fault::Says { peer: peer.into(), remedy: remedy.into() })
+        self.fail(Fault::Says(Says::new(peer, remedy)))
     }
 
-    /// Refuses the time if it lies before the start of time or at its end.
+    /// As [`Bounds::time`].
     pub fn time<E: serde::de::Error>(&self, timestamp: i64) -> Result<i64, E> {
-        if (START_OF_TIME..END_OF_TIME).contains(&timestamp) {
-            return Ok(timestamp);
-        }
-        if timestamp < START_OF_TIME {
-            return Err(self.says(
-                format!("timestamp {timestamp} is before the year 1"),
-                "send microseconds since 1970, or leave it out where the time is not known",
-            ));
-        }
-        Err(self.says(
-            format!("timestamp {timestamp} is in or after the year 9999"),
-            "is it in nanoseconds? send microseconds since 1970",
-        ))
+        self.bounds.time(timestamp).map_err(|says| self.fail(Fault::Says(says)))
     }
 
-    /// Begins a span, or refuses it where `spans` before it reach the limit.
+    /// As [`Bounds::begin_span`].
     pub fn begin_span<E: serde::de::Error>(&self, spans: usize) -> Result<(), E> {
-        let most = self.limits.max_spans;
-        if spans < most {
-            self.entries_before.set(self.entries.get());
-            return Ok(());
-        }
-        Err(self.too_large(
-            format!("more than {most} spans"),
-            "split the list into several requests, or raise ingest.max_spans",
-        ))
+        self.bounds.begin_span(spans).map_err(|says| self.fail(Fault::Says(says)))
     }
 
-    /// Counts one more annotation or tag, before it is read, or refuses it where a limit is reached.
+    /// As [`Bounds::rows`].
+    pub fn rows<E: serde::de::Error>(&self, rows: usize) -> Result<(), E> {
+        self.bounds.rows(rows).map_err(|says| self.fail(Fault::Says(says)))
+    }
+
+    /// As [`Bounds::begin_entry`].
     pub fn begin_entry<E: serde::de::Error>(&self) -> Result<(), E> {
-        let entries = self.entries.get() + 1;
-        self.entries.set(entries);
-        let (all, of_span) = (self.limits.max_entries, self.limits.max_span_entries);
-        if entries - self.entries_before.get() > of_span {
-            return Err(self.too_large(
-                format!("more than {of_span} annotations and tags in a span"),
-                "send fewer, or raise ingest.max_span_entries",
-            ));
-        }
-        if entries > all {
-            return Err(self.too_large(
-                format!("more than {all} annotations and tags"),
-                "split the list into several requests, or raise ingest.max_entries",
-            ));
-        }
-        Ok(())
+        self.bounds.begin_entry().map_err(|says| self.fail(Fault::Says(says)))
     }
 
-    #[cold]
-    pub fn too_large<E: serde::de::Error>(&self, peer: String, remedy: &str) -> E {
-        self.fail(Fault::TooLarge { peer, remedy: remedy.to_owned() })
-    }
-
-    /// Refuses a name or a key over the limit. `what` says what it names.
+    /// As [`Bounds::name`].
     pub fn name<'a, E: serde::de::Error>(&self, what: &str, text: Cow<'a, str>) -> Result<Cow<'a, str>, E> {
-        let most = self.limits.max_tag_bytes;
-        if text.len() <= most {
-            return Ok(text);
-        }
-        Err(self.says(
-            format!("{what}.length > {most}"),
-            format!("the {what} has {} bytes, the limit is {most}: shorten it", text.len()),
-        ))
+        self.bounds.name(what, text).map_err(|says| self.fail(Fault::Says(says)))
     }
 
-    /// Cuts a value over the limit at a character's boundary; the original length, if it was cut.
+    /// As [`Bounds::cut`].
     pub fn cut<'a>(&self, value: Cow<'a, str>) -> (Cow<'a, str>, Option<usize>) {
-        let most = self.limits.max_tag_bytes;
-        if value.len() <= most {
-            return (value, None);
-        }
-        let end = value.floor_char_boundary(most);
-        let cut = match &value {
-            Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-            Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
-        };
-        (cut, Some(value.len()))
+        self.bounds.cut(value)
     }
 }
 
@@ -488,19 +424,13 @@ pub fn skip<'de, A: MapAccess<'de>>(reader: &Reader<'_>, map: &mut A, depth: usi
 
 /// Refuses a value, known to be well-formed, that nests deeper than the limit.
 pub fn bounded<E: serde::de::Error>(reader: &Reader<'_>, raw: &str, depth: usize) -> Result<(), E> {
-    let most = reader.limits.max_depth;
     let mut depth = depth;
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
             b'[' | b'{' => {
                 depth += 1;
-                if depth > most {
-                    return Err(reader.says(
-                        format!("nesting is deeper than {most} levels"),
-                        "no field of a span nests that deep: leave this one out",
-                    ));
-                }
+                reader.bounds.depth(depth).map_err(|says| reader.fail(Fault::Says(says)))?;
             }
             b']' | b'}' => depth -= 1,
             b'"' => {

@@ -5,12 +5,11 @@
 //! `annotations`, `tags`, `debug`, `shared`. Writing normalises as the peer does when it answers, with the fields in
 //! that order.
 
+use super::bounds::ORIGINAL_LENGTH;
 use super::detect::{self, Format};
 use super::endpoint::EndpointFields;
 use super::fault::{Fault, shown};
-use super::read::{
-    self, Bool, Elements, Fields, List, Long, Null, ORIGINAL_LENGTH, Object, Reader, Text, fields, skip,
-};
+use super::read::{self, Bool, Elements, Fields, List, Long, Null, Object, Reader, Text, fields, skip};
 use super::surrogates;
 use super::write::{push_endpoint, push_escaped, push_hex, push_i64, push_lower};
 use crate::codec::{DecodeError, Limits};
@@ -130,7 +129,7 @@ impl<'de> Fields<'de> for OneSpan<'_, '_, 'de> {
                 Field::Debug => span.debug = map.next_value_seed(Bool { reader })?.or(span.debug),
                 Field::Shared => span.shared = map.next_value_seed(Bool { reader })?.or(span.shared),
                 Field::BinaryAnnotations => {
-                    return Err(reader.fail(Format::JsonV2.wrong_version("binaryAnnotations")));
+                    return Err(reader.fail(detect::wrong_version(Format::JsonV2, "binaryAnnotations")));
                 }
                 Field::Unknown => skip(reader, &mut map, SPAN_DEPTH)?,
             }
@@ -143,8 +142,7 @@ impl<'de> Fields<'de> for OneSpan<'_, '_, 'de> {
             if span_id.is_none() {
                 peer.push_str(" id");
             }
-            let remedy = "every span needs both ids, of hex digits".to_owned();
-            return Err(reader.fail(Fault::Says { peer, remedy }));
+            return Err(reader.says(peer, "every span needs both ids, of hex digits"));
         };
         span.trace_id = trace_id;
         span.id = span_id;

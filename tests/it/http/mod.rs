@@ -2,6 +2,8 @@
 
 mod ats;
 mod bad_input;
+mod formats;
+mod grpc;
 mod limits;
 mod openapi;
 mod zipkin;

@@ -6,9 +6,7 @@
 use super::super::detect::{self, Format};
 use super::super::endpoint::EndpointFields;
 use super::super::fault::{Fault, shown};
-use super::super::read::{
-    self, Bool, Elements, Fields, List, Long, Null, ORIGINAL_LENGTH, Object, Reader, Text, bounded, fields, skip,
-};
+use super::super::read::{self, Bool, Elements, Fields, List, Long, Null, Object, Reader, Text, bounded, fields, skip};
 use super::super::surrogates;
 use super::super::v2::{TimeSeed, incomplete_annotation};
 use super::{V1Annotation, V1BinaryAnnotation, V1Span, V1Value, split};
@@ -112,18 +110,8 @@ impl<'de, K: FnMut(V1Span<'de>) -> usize> Fields<'de> for OneSpan<'_, '_, K> {
         let text = Text { reader, null: Null::Absent };
         let id = Text { reader, null: Null::Refused };
         let long = Long::optional(reader);
-        let wrong = |field| reader.fail(Format::JsonV1.wrong_version(field));
-        let mut span = V1Span {
-            trace_id: TraceId::narrow(0),
-            id: 0,
-            parent_id: None,
-            name: None,
-            timestamp: None,
-            duration: None,
-            annotations: Vec::new(),
-            binary_annotations: Vec::new(),
-            debug: None,
-        };
+        let wrong = |field| reader.fail(detect::wrong_version(Format::JsonV1, field));
+        let mut span = V1Span::new(TraceId::narrow(0), 0);
         while let Some(field) = map.next_key::<Field>()? {
             match field {
                 Field::TraceId => {
@@ -159,21 +147,12 @@ impl<'de, K: FnMut(V1Span<'de>) -> usize> Fields<'de> for OneSpan<'_, '_, K> {
         }
         for (empty, what) in [(span.trace_id.is_zero(), "traceId"), (span.id == 0, "id")] {
             if empty {
-                let peer = format!("{what} == 0");
-                let remedy = "every span needs a traceId and an id, of hex digits, not all zero".to_owned();
-                return Err(reader.fail(Fault::Says { peer, remedy }));
+                let remedy = "every span needs a traceId and an id, of hex digits, not all zero";
+                return Err(reader.says(format!("{what} == 0"), remedy));
             }
         }
         self.list.kept = (self.list.keep)(span);
-        let most = reader.limits.max_spans;
-        if self.list.kept > most {
-            return Err(reader.too_large(
-                format!("more than {most} spans"),
-                "each service in a span's annotations makes a span of its own: split the list into several requests, \
-                 or raise ingest.max_spans",
-            ));
-        }
-        Ok(())
+        reader.rows(self.list.kept)
     }
 }
 
@@ -247,12 +226,8 @@ impl<'de> Fields<'de> for OneAnnotation<'_, '_, 'de> {
         };
         let (value, original) = reader.cut(value);
         if let Some(original) = original {
-            self.span.binary_annotations.push(V1BinaryAnnotation {
-                key: format!("{ORIGINAL_LENGTH}annotation").into(),
-                value: V1Value::Text(original.to_string().into()),
-                kind: None,
-                endpoint: endpoint.clone(),
-            });
+            let tag = V1BinaryAnnotation::original_length("annotation", original, endpoint.clone());
+            self.span.binary_annotations.push(tag);
         }
         self.span.annotations.push(V1Annotation { timestamp, value, endpoint });
         Ok(())
@@ -324,12 +299,8 @@ impl<'de> Fields<'de> for OneBinaryAnnotation<'_, '_, 'de> {
             let (text, original) = reader.cut(text);
             value = V1Value::Text(text);
             if let Some(original) = original {
-                self.span.binary_annotations.push(V1BinaryAnnotation {
-                    key: format!("{ORIGINAL_LENGTH}{key}").into(),
-                    value: V1Value::Text(original.to_string().into()),
-                    kind: None,
-                    endpoint: endpoint.clone(),
-                });
+                let tag = V1BinaryAnnotation::original_length(&key, original, endpoint.clone());
+                self.span.binary_annotations.push(tag);
             }
         }
         self.span.binary_annotations.push(V1BinaryAnnotation { key, value, kind, endpoint });

@@ -22,6 +22,7 @@ pub use decode::{decode, decode_posted};
 pub use record::{Mark, mark, unsplit};
 pub use split::split;
 
+use super::bounds::ORIGINAL_LENGTH;
 use crate::model::{Endpoint, TraceId};
 use std::borrow::Cow;
 
@@ -43,6 +44,23 @@ pub struct V1Span<'a> {
     pub debug: Option<bool>,
 }
 
+impl V1Span<'_> {
+    /// A span of which only the ids are known.
+    pub fn new(trace_id: TraceId, id: u64) -> Self {
+        V1Span {
+            trace_id,
+            id,
+            parent_id: None,
+            name: None,
+            timestamp: None,
+            duration: None,
+            annotations: Vec::new(),
+            binary_annotations: Vec::new(),
+            debug: None,
+        }
+    }
+}
+
 /// A moment, and who recorded it. Two-letter values say what side of the call began or ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct V1Annotation<'a> {
@@ -60,6 +78,18 @@ pub struct V1BinaryAnnotation<'a> {
     /// The field `type` of old agents (`BOOL`, `I64`, ...), as sent.
     pub kind: Option<Cow<'a, str>>,
     pub endpoint: Option<Endpoint<'a>>,
+}
+
+impl<'a> V1BinaryAnnotation<'a> {
+    /// The tag that keeps the length of a value that was cut.
+    pub(super) fn original_length(key: &str, length: usize, endpoint: Option<Endpoint<'a>>) -> Self {
+        V1BinaryAnnotation {
+            key: format!("{ORIGINAL_LENGTH}{key}").into(),
+            value: V1Value::Text(length.to_string().into()),
+            kind: None,
+            endpoint,
+        }
+    }
 }
 
 /// What a binary annotation holds.

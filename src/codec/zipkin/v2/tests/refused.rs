@@ -1,6 +1,7 @@
 //! What is refused, in the peer's words.
 
 use super::*;
+use crate::codec::zipkin::bounds;
 
 const READING: &str = " reading List<Span> from json";
 
@@ -148,7 +149,7 @@ fn a_v1_list_is_sent_to_its_own_path() {
 
 #[test]
 fn times_of_the_year_9999_are_taken_for_nanoseconds() {
-    let last = read::END_OF_TIME - 1;
+    let last = bounds::END_OF_TIME - 1;
     assert_eq!(rewritten(&format!(r#""timestamp":{last}"#)), format!(r#","timestamp":{last}}}"#));
     let error = refusal_of(r#""timestamp":253370764800000000"#);
     assert_eq!(
@@ -162,7 +163,7 @@ fn times_of_the_year_9999_are_taken_for_nanoseconds() {
 
 #[test]
 fn times_before_the_year_1_are_refused() {
-    let first = read::START_OF_TIME;
+    let first = bounds::START_OF_TIME;
     let kept = decode(&format!(r#"[{{"traceId":"a","id":"b","timestamp":{first}}}]"#), &Limits::default()).unwrap()[0]
         .timestamp;
     assert_eq!(kept, Some(first));
