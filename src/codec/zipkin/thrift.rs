@@ -23,8 +23,8 @@
 //! nothing: an address, a port, the high half of an id of zero are absent, and an annotation of time zero, or without a
 //! value, is dropped, as is a binary annotation without a key.
 //!
-//! A binary annotation's value is bytes, and its type says of what. It is kept as v1 JSON would have it, so that it comes
-//! back by the ATS API:
+//! A binary annotation's value is bytes, and its type says of what. It is kept as v1 JSON would have it, so that it
+//! comes back by the ATS API:
 //!
 //! | type | kept as |
 //! |---|---|

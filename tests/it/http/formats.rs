@@ -155,8 +155,8 @@ fn values_of_thrift_come_back_by_the_ats_api() {
     );
 }
 
-/// v1 says who did what by moments, each with an endpoint and a time: where either is missing there is nothing to say it
-/// by. The rules are those of Zipkin's own conversions.
+/// v1 says who did what by moments, each with an endpoint and a time: where either is missing there is nothing to say
+/// it by. The rules are those of Zipkin's own conversions.
 #[test]
 fn what_v1_cannot_carry_is_lost_in_json_and_thrift_alike_and_kept_in_protobuf() {
     let dir = tempfile::tempdir().unwrap();
