@@ -157,20 +157,27 @@ impl DataFile {
     /// The rows whose `trace_low` is `low`, whatever their project, in order, in batches of at most `batch_rows` rows
     /// and about a megabyte.
     pub fn trace(self: &Arc<Self>, low: u64, batch_rows: usize) -> Result<TraceRows, Damaged> {
-        self.traces(&[low], batch_rows)
+        self.traces(&[low], None, batch_rows)
     }
 
-    /// As [`DataFile::trace`], of several traces in one pass.
-    pub fn traces(self: &Arc<Self>, lows: &[u64], batch_rows: usize) -> Result<TraceRows, Damaged> {
+    /// As [`DataFile::trace`], of several traces in one pass; of all columns, or of those named.
+    pub fn traces(
+        self: &Arc<Self>,
+        lows: &[u64],
+        columns: Option<&[&str]>,
+        batch_rows: usize,
+    ) -> Result<TraceRows, Damaged> {
         let mut parts = Vec::new();
         let may_hold =
             |low: &i64| self.info.stats.trace_low.is_none_or(|(least, greatest)| (least..=greatest).contains(&low));
         let mut lows: Vec<i64> = lows.iter().map(|low| *low as i64).filter(may_hold).collect();
         lows.sort_unstable();
         if lows.is_empty() {
-            return Ok(TraceRows { file: self.clone(), parts, reader: None });
+            return Ok(TraceRows { file: self.clone(), columns: None, parts, reader: None });
         }
         let loaded = self.load()?;
+        let schema = loaded.metadata.metadata().file_metadata().schema_descr();
+        let columns = columns.map(|columns| ProjectionMask::columns(schema, columns.iter().copied()));
         for (group, filter) in loaded.filters.iter().enumerate() {
             let present = |low: &&i64| filter.as_ref().is_none_or(|filter| filter.check(*low));
             let present: Vec<i64> = lows.iter().filter(present).copied().collect();
@@ -185,7 +192,7 @@ impl DataFile {
             }
         }
         parts.reverse();
-        Ok(TraceRows { file: self.clone(), parts, reader: None })
+        Ok(TraceRows { file: self.clone(), columns, parts, reader: None })
     }
 
     /// Which rows of a row group hold the traces, which are sorted: the page index says which pages may, their
@@ -396,6 +403,8 @@ impl Loaded {
 #[derive(Debug)]
 pub struct TraceRows {
     file: Arc<DataFile>,
+    /// The columns wanted; `None` for all.
+    columns: Option<ProjectionMask>,
     /// Row groups still to read, the next last.
     parts: Vec<Part>,
     reader: Option<ParquetRecordBatchReader>,
@@ -428,7 +437,11 @@ impl TraceRows {
             }
             let Some(Part { group, selection, batch_rows }) = self.parts.pop() else { return Ok(None) };
             let loaded = self.file.load()?;
-            let reader = guard(|| loaded.reader(group, Some(selection), loaded.given(group), batch_rows));
+            let mut mask = loaded.given(group);
+            if let Some(columns) = &self.columns {
+                mask.intersect(columns);
+            }
+            let reader = guard(|| loaded.reader(group, Some(selection), mask, batch_rows));
             self.reader = Some(reader.map_err(|e| self.file.damaged(loaded, e))?);
         }
     }

@@ -1,4 +1,6 @@
 //! The spans of several traces at once: one pass over each file, however many traces lie in it.
+//!
+//! Whole, to be given out; or some columns of them, to be looked at as they go by.
 
 use super::stop::Stop;
 use crate::error::{Error, Result};
@@ -37,7 +39,7 @@ pub(super) fn traces(
     for file in snapshot.files.iter() {
         stop.check()?;
         let mut read = || -> std::result::Result<(), String> {
-            let mut rows = file.traces(lows, BATCH_ROWS).map_err(|error| error.to_string())?;
+            let mut rows = file.traces(lows, None, BATCH_ROWS).map_err(|error| error.to_string())?;
             while let Some(batch) = rows.next_batch().map_err(|error| error.to_string())? {
                 let rows = Rows::of(&batch).map_err(|error| error.to_string())?;
                 for row in (0..rows.len()).filter(|row| rows.project(*row) == project) {
@@ -62,4 +64,37 @@ pub(super) fn traces(
         (low, spans.into_iter().map(|(span, _)| span).collect())
     });
     Ok(settled.collect())
+}
+
+/// Gives each of the traces' rows to `each`, with the spans' fields of those columns only, in no order. Files that cannot
+/// be read are passed over: whoever reads the traces whole will meet them again.
+pub(super) fn look(
+    snapshot: &Snapshot,
+    project: &str,
+    lows: &[u64],
+    columns: &[&str],
+    stop: &Stop,
+    each: &mut dyn FnMut(&Span<'_>),
+) -> Result<()> {
+    for memtable in &snapshot.memtables {
+        for place in lows.iter().flat_map(|low| memtable.trace(*low)) {
+            let defect = |error: crate::codec::stored::StoredError| Error::damaged(error.to_string());
+            if place.scope().map_err(defect)?.project == project {
+                each(&place.span().map_err(defect)?);
+            }
+        }
+    }
+    for file in snapshot.files.iter() {
+        stop.check()?;
+        let Ok(mut rows) = file.traces(lows, Some(columns), BATCH_ROWS) else { continue };
+        while let Ok(Some(batch)) = rows.next_batch() {
+            let Ok(rows) = Rows::of(&batch) else { break };
+            for row in (0..rows.len()).filter(|row| rows.project(*row) == project) {
+                if let Ok(span) = rows.span(row) {
+                    each(&span);
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use super::rare::RareIndex;
 use super::rowset::put_list;
 use super::traces::{TraceRow, TraceTable};
 use super::{Head, MAGIC, PRESENCE, Section, place_key};
+use crate::codec::pack::put_varint;
 use crate::model::link::{Link, LinkSpan, Linker};
 use crate::model::{Scope, Span};
 use hashbrown::HashTable;
@@ -17,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A token that no more traces of a service have is rare: see [`super::rare`].
 const RARE: usize = 4;
+/// Marks the section of a token that is a name or a key.
+const TOLD: u32 = 1 << 31;
 /// Spans of a summary, about, and the memory that making one takes: a file of more has several, so that merging files
 /// takes no more memory than writing one.
 const MOST_SPANS: u64 = 131_072;
@@ -24,10 +27,15 @@ const MOST_BYTES: usize = 32 << 20;
 /// Bits of a common token's hash beyond those that as many tokens take at the least.
 const EXTRA_BITS: u32 = 12;
 
+/// Of names and keys, which are few, also the rare ones are told trace by trace, as long as they are no more than this:
+/// what a service has hardly ever is what people look for.
+const MOST_TOLD: usize = 8_192;
+
 /// A token of a service's trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Occurrence {
     hash: u64,
+    /// With [`TOLD`] for a name or a key.
     section: u32,
     /// The trace's number among those of the service.
     rank: u32,
@@ -133,14 +141,14 @@ impl SummaryBuilder {
 
     fn tokens(&mut self, project: u32, section: u32, span: &Span<'_>, remote: Option<&str>) {
         if let Some(name) = span.name.as_deref()
-            && self.token(section, Token::Name(name).hash())
+            && self.token(section, Token::Name(name).hash(), TOLD)
         {
             let sections = &self.sections;
             let owner = || sections.get(section as usize).map(|section| section.service.clone()).unwrap_or_default();
             self.names.add(NameKind::Span, project, u64::from(section), name, owner);
         }
         if let Some(remote) = remote
-            && self.token(section, Token::Remote(remote).hash())
+            && self.token(section, Token::Remote(remote).hash(), TOLD)
         {
             let sections = &self.sections;
             let owner = || sections.get(section as usize).map(|section| section.service.clone()).unwrap_or_default();
@@ -152,12 +160,12 @@ impl SummaryBuilder {
             self.durations.push((section, octave, self.rank(section)));
         }
         for annotation in &span.annotations {
-            self.token(section, Token::Word(&annotation.value).hash());
+            self.token(section, Token::Word(&annotation.value).hash(), 0);
         }
         for (key, value) in &span.tags {
             let key_hash = Token::Word(key).hash();
-            self.token(section, key_hash);
-            if self.token(section, tag_hash(key_hash, value)) {
+            self.token(section, key_hash, TOLD);
+            if self.token(section, tag_hash(key_hash, value), 0) {
                 self.names.add_value(project, key, key_hash, value);
             }
         }
@@ -178,11 +186,12 @@ impl SummaryBuilder {
         self.sections.get(section as usize).map_or(0, |section| section.rows.len().saturating_sub(1) as u32)
     }
 
-    fn token(&mut self, section: u32, hash: u64) -> bool {
+    /// Adds a token; `told` marks a name or a key. Whether it is new in the trace.
+    fn token(&mut self, section: u32, hash: u64, told: u32) -> bool {
         let is_new = self.is_new_in_trace(hash, section);
         if is_new {
             let rank = self.rank(section);
-            self.occurrences.push(Occurrence { hash, section, rank });
+            self.occurrences.push(Occurrence { hash, section: section | told, rank });
         }
         is_new
     }
@@ -347,20 +356,24 @@ impl SummaryBuilder {
         let mut occurrences = std::mem::take(&mut self.occurrences);
         occurrences.sort_unstable();
         let groups = || occurrences.chunk_by(|a, b| (a.hash, a.section) == (b.hash, b.section));
-        let (mut common, mut rare_count) = (0u64, 0);
+        let (mut common, mut told, mut rare_count) = (0u64, 0, 0);
         for group in groups() {
             match group.len() <= RARE {
                 true => rare_count += group.len(),
                 false => common += 1,
             }
+            told += usize::from(group.len() <= RARE && group[0].section & TOLD != 0);
         }
-        let bits = (common.max(1).next_power_of_two().ilog2() + EXTRA_BITS).min(63);
+        let most_told = if told <= MOST_TOLD { u32::MAX } else { TOLD - 1 };
+        let is_rare = |group: &[Occurrence]| group.len() <= RARE && group[0].section & most_told & TOLD == 0;
+        let bits = (common.saturating_add(told as u64).max(1).next_power_of_two().ilog2() + EXTRA_BITS).min(63);
         let mut rare = Vec::with_capacity(rare_count);
         let mut writer = KeyedWriter::default();
         let mut ranks = Vec::new();
         for group in groups() {
-            let section = &self.sections[group[0].section as usize];
-            if group.len() <= RARE {
+            let number = group[0].section & !TOLD;
+            let section = &self.sections[number as usize];
+            if is_rare(group) {
                 let block = |occurrence: &Occurrence| {
                     let row = section.rows.get(occurrence.rank as usize).copied().unwrap_or_default();
                     (occurrence.hash, table.block_of(row))
@@ -371,7 +384,7 @@ impl SummaryBuilder {
             ranks.clear();
             ranks.extend(group.iter().map(|occurrence| occurrence.rank));
             writer.push(group[0].hash >> (64 - bits), blobs, |out| {
-                crate::codec::pack::put_varint(out, u64::from(group[0].section));
+                put_varint(out, u64::from(number));
                 put_list(&ranks, section.rows.len() as u32, out);
             });
         }

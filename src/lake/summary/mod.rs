@@ -46,7 +46,7 @@ mod traces;
 pub use build::SummaryBuilder;
 pub use links::{Hour, Links, MILLIS_AN_HOUR, hour_of};
 pub use names::{MOST_NAMES, NameKind, NameList, owner_of};
-pub use read::Summary;
+pub use read::{Matches, Summary};
 pub use rowset::RowSet;
 pub use traces::{TraceRow, TraceTable};
 

@@ -78,6 +78,14 @@ impl From<Fault> for Unreadable {
 
 type Read<T> = Result<T, Unreadable>;
 
+/// The traces that may meet a condition.
+#[derive(Clone, Debug)]
+pub struct Matches {
+    pub rows: RowSet,
+    /// Those that were told one by one; the others lie in a block of which one or another may.
+    pub told: RowSet,
+}
+
 /// A service of a project, as the summary numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SectionId(u32);
@@ -233,13 +241,13 @@ impl Summary {
     }
 
     /// The traces that may have a span with the token: of that section, or of any of the project's.
-    pub fn having(&self, project: &str, section: Option<SectionId>, token: Token<'_>) -> Result<RowSet, Damaged> {
+    pub fn having(&self, project: &str, section: Option<SectionId>, token: Token<'_>) -> Result<Matches, Damaged> {
         self.find_token(project, section, token).map_err(|error| self.damaged(error))
     }
 
-    fn find_token(&self, project: &str, section: Option<SectionId>, token: Token<'_>) -> Read<RowSet> {
-        let mut set = self.no_rows();
-        let Some(project_number) = self.project(project) else { return Ok(set) };
+    fn find_token(&self, project: &str, section: Option<SectionId>, token: Token<'_>) -> Read<Matches> {
+        let mut told = self.no_rows();
+        let Some(project_number) = self.project(project) else { return Ok(Matches { rows: told.clone(), told }) };
         let hash = token.hash();
         let key = hash >> (64 - self.head.dictionary_bits);
         let mut found = Vec::new();
@@ -268,24 +276,24 @@ impl Summary {
             let rows = self.presence(*number)?;
             for rank in read_list(list, universe)? {
                 if let Some(row) = rows.get(rank as usize) {
-                    set.insert(*row);
+                    told.insert(*row);
                 }
             }
         }
         // Also where the dictionary has it: that may be another token with the same bits.
         let part = |blob: Blob| self.bytes(blob.offset, blob.stored);
         let blocks = self.head.rare.find(hash, |blob| self.read(blob), part)?;
-        if blocks.is_empty() {
-            return Ok(set);
+        let mut rows = told.clone();
+        if !blocks.is_empty() {
+            let table = self.traces().map_err(Unreadable::Damaged)?;
+            let mut rare = self.no_rows();
+            blocks.into_iter().for_each(|block| rare.insert_all(table.block_rows(block)));
+            if let Some(section) = section {
+                rare.intersect(&self.of_section(section).map_err(Unreadable::Damaged)?);
+            }
+            rows.unite(&rare);
         }
-        let table = self.traces().map_err(Unreadable::Damaged)?;
-        let mut rare = self.no_rows();
-        blocks.into_iter().for_each(|block| rare.insert_all(table.block_rows(block)));
-        if let Some(section) = section {
-            rare.intersect(&self.of_section(section).map_err(Unreadable::Damaged)?);
-        }
-        set.unite(&rare);
-        Ok(set)
+        Ok(Matches { rows, told })
     }
 
     /// The traces that may have a span of a duration between two, both included: of that section, or of any of the

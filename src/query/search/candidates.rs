@@ -14,7 +14,7 @@
 use super::{SearchQuery, Window};
 use crate::error::Result;
 use crate::lake::file_reader::Damaged;
-use crate::lake::summary::{RowSet, TraceRow, hash::Token};
+use crate::lake::summary::{Matches, RowSet, TraceRow, hash::Token};
 use crate::query::sources::{Finder, Sources, Timed};
 use crate::query::stop::Stop;
 use crate::store::Snapshot;
@@ -33,13 +33,15 @@ pub(super) struct Candidate {
     pub low: i64,
     /// Spans, duplicates counted.
     pub spans: u64,
+    /// Whether a condition was not told of the trace itself but of some of which it is one.
+    pub in_doubt: bool,
 }
 
 /// What may meet a query in one source.
 struct Judged {
     timed: Timed,
     /// For each condition; none where there are no conditions.
-    conditions: Vec<RowSet>,
+    conditions: Vec<Matches>,
 }
 
 /// The newest traces after `after` that may meet the query, at most so many, the newest first.
@@ -64,7 +66,7 @@ pub(super) fn candidates(
         }
     }
     let count = judged.iter().map(|judged| judged.conditions.len()).max().unwrap_or_default();
-    let total = |condition: usize| judged.iter().map(|judged| judged.conditions[condition].count()).sum::<usize>();
+    let total = |condition: usize| judged.iter().map(|judged| judged.conditions[condition].rows.count()).sum::<usize>();
     let rarest = (0..count).map(|condition| (total(condition), condition)).min();
     let all = judged.iter().map(|judged| judged.timed.rows.len()).sum();
     let parts = (rarest.map_or(all, |(total, _)| total) / PART + 1).next_power_of_two();
@@ -74,7 +76,7 @@ pub(super) fn candidates(
     let mut newest: BinaryHeap<Candidate> = BinaryHeap::new();
     for part in 0..parts {
         for low in lows(&judged, rarest.map(|(_, condition)| condition), part, parts) {
-            let mut met = 0u128;
+            let (mut met, mut told) = (0u128, 0u128);
             let mut trace: Option<TraceRow> = None;
             for (judged, finder) in judged.iter().zip(&mut finders) {
                 let Some(row) = finder.find(&judged.timed, low as u64) else { continue };
@@ -83,8 +85,9 @@ pub(super) fn candidates(
                     Some(trace) => trace.join(times),
                     None => trace = Some(*times),
                 }
-                for (number, rows) in judged.conditions.iter().enumerate() {
-                    met |= u128::from(rows.contains(row)) << number;
+                for (number, matches) in judged.conditions.iter().enumerate() {
+                    met |= u128::from(matches.rows.contains(row)) << number;
+                    told |= u128::from(matches.told.contains(row)) << number;
                 }
             }
             let Some(trace) = trace else { continue };
@@ -96,7 +99,8 @@ pub(super) fn candidates(
                 continue;
             }
             let spans = u64::from(trace.count);
-            let candidate = Candidate { newest: Reverse(last.min(window.to_millis())), low, spans };
+            let in_doubt = told != met;
+            let candidate = Candidate { newest: Reverse(last.min(window.to_millis())), low, spans, in_doubt };
             if after.is_some_and(|after| candidate <= after) {
                 continue;
             }
@@ -127,7 +131,7 @@ fn lows(judged: &[Judged], condition: Option<usize>, part: usize, parts: usize) 
         let range = judged.timed.rows.clone();
         match condition {
             Some(condition) => {
-                judged.conditions[condition].iter().filter(|row| range.contains(row)).for_each(&mut add);
+                judged.conditions[condition].rows.iter().filter(|row| range.contains(row)).for_each(&mut add);
             }
             None => range.for_each(&mut add),
         }
@@ -137,8 +141,12 @@ fn lows(judged: &[Judged], condition: Option<usize>, part: usize, parts: usize) 
     lows
 }
 
+fn all_told(rows: RowSet) -> Matches {
+    Matches { told: rows.clone(), rows }
+}
+
 /// The rows of a source that may meet each condition of a query.
-fn conditions(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<RowSet>, Damaged> {
+fn conditions(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<Matches>, Damaged> {
     let summary = &timed.summary;
     let project = query.project.as_str();
     let tokens = (query.span_name.iter().map(|name| Token::Name(name)))
@@ -149,7 +157,7 @@ fn conditions(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<Row
     if section == Some(None) {
         // None of its spans is the service's: it may still have others of the traces'.
         let count = tokens.count() + usize::from(query.min_duration.is_some());
-        return Ok(vec![summary.no_rows(); count.max(1)]);
+        return Ok(vec![all_told(summary.no_rows()); count.max(1)]);
     }
     let section = section.flatten();
     let mut conditions = Vec::new();
@@ -157,11 +165,11 @@ fn conditions(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<Row
         conditions.push(summary.having(project, section, token)?);
     }
     if let Some(least) = query.min_duration {
-        conditions.push(summary.lasting(project, section, least, query.max_duration)?);
+        conditions.push(all_told(summary.lasting(project, section, least, query.max_duration)?));
     }
     // Each of the others is met by spans of the service.
     if let (Some(section), true) = (section, conditions.is_empty()) {
-        conditions.push(summary.of_section(section)?);
+        conditions.push(all_told(summary.of_section(section)?));
     }
     Ok(conditions)
 }

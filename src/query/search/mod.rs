@@ -22,10 +22,11 @@ use super::sources::Sources;
 use super::stop::Stop;
 use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
+use crate::lake::schema::TAG_COLUMNS;
 use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 
 /// How far outside a window what belongs to a trace inside is looked for: microseconds.
 const REACH: i64 = 3_600_000_000;
@@ -35,6 +36,9 @@ const CANDIDATES: usize = 65_536;
 const BATCH_SPANS: u64 = 20_000;
 /// A trace of more is never held whole.
 const LARGE: u64 = 50_000;
+/// Candidates in doubt that are sifted together, and their spans.
+const SIFTED: usize = 400;
+const SIFTED_SPANS: u64 = 60_000;
 /// Traces that are looked at together beyond those that are still wanted.
 const AHEAD: usize = 4;
 
@@ -204,6 +208,27 @@ impl<'q> Verdict<'q> {
     }
 }
 
+/// The columns that the conditions of a query are about.
+fn columns(query: &SearchQuery) -> Vec<&'static str> {
+    let mut columns = vec!["project", "trace_low", "trace_id", "timestamp", "span_id", "parent_id"];
+    let mut add = |wanted: bool, column: &'static str| {
+        if wanted {
+            columns.push(column);
+        }
+    };
+    add(query.service.is_some(), "service");
+    add(query.remote_service.is_some(), "remote_service");
+    add(query.span_name.is_some(), "name");
+    add(query.min_duration.is_some() || query.max_duration.is_some(), "duration");
+    add(!query.words.is_empty(), "annotations");
+    let keys = || query.words.iter().chain(query.tags.iter().map(|(key, _)| key));
+    for (key, column) in TAG_COLUMNS {
+        add(keys().any(|wanted| wanted == key), column);
+    }
+    add(keys().any(|wanted| TAG_COLUMNS.iter().all(|(key, _)| wanted != key)), "tags");
+    columns
+}
+
 impl Search {
     /// Begins a search.
     pub fn open(snapshot: &Snapshot, query: &SearchQuery, stop: Stop) -> Result<Search> {
@@ -320,9 +345,37 @@ impl Search {
         }
     }
 
+    /// Drops those of the next candidates that a look at a few columns shows not to meet the query. A rare token names
+    /// a block of some dozen traces, of which one has it or none, and reading all of their spans takes three times as
+    /// long.
+    fn sift(&mut self) -> Result<()> {
+        let (mut lows, mut spans) = (Vec::new(), 0);
+        for candidate in self.candidates.iter_mut().take(SIFTED).filter(|candidate| candidate.in_doubt) {
+            spans += candidate.spans;
+            if !lows.is_empty() && spans > SIFTED_SPANS {
+                break;
+            }
+            candidate.in_doubt = false;
+            lows.push(candidate.low as u64);
+        }
+        let columns = columns(&self.query);
+        let mut verdicts: HashMap<u64, Verdict<'_>> = HashMap::new();
+        fetch::look(&self.snapshot, &self.query.project, &lows, &columns, &self.stop, &mut |span| {
+            verdicts.entry(span.trace_id.low).or_insert_with(|| Verdict::new(&self.query)).feed(span);
+        })?;
+        // One of which nothing could be read stays: the reader of whole traces says why.
+        let fails = |(low, verdict): (u64, Verdict<'_>)| verdict.met().next().is_none().then_some(low as i64);
+        let failed: HashSet<i64> = verdicts.into_iter().filter_map(fails).collect();
+        self.candidates.retain(|candidate| !failed.contains(&candidate.low));
+        Ok(())
+    }
+
     /// Looks at the spans of the next candidates.
     fn look_at_some(&mut self) -> Result<()> {
         self.stop.check()?;
+        if self.candidates.front().is_some_and(|candidate| candidate.in_doubt) {
+            return self.sift();
+        }
         let (mut lows, mut spans) = (Vec::new(), 0);
         let most = self.wanted.saturating_sub(self.found.len()).saturating_add(AHEAD);
         while let Some(candidate) = self.candidates.front()
