@@ -4,9 +4,10 @@
 //! whose spans lie in several places is linked anew from all of them: a late span replaces what the trace counted for.
 //!
 //! * Up to a day ([`EXACT`]) the answer is exact: the links of all traces with a span in the window, both ends included.
-//! * A longer window is answered from the sums of its whole hours, and from the traces of the hours at its two ends. A
-//!   trace counts in the hour of its earliest span. The difference: in whole hours a trace whose spans lie in several
-//!   files counts file by file, until a compaction has brought them together, so calls between two of its parts may be
+//! * So is a longer window's over up to a million traces ([`EXACT_TRACES`]).
+//! * Beyond, the answer comes from the sums of the window's whole hours, and from the traces of the hours at its two ends.
+//!   A trace counts in the hour of its earliest span. The difference: in whole hours a trace whose spans lie in several
+//!   places counts place by place, until a compaction has brought them together, so calls between two of its parts may be
 //!   missing or be counted twice.
 //!
 //! In both, what a trace has more than an hour outside the window, in a file all of whose spans are, is not regarded.
@@ -26,8 +27,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 
-/// The longest window that is answered trace by trace: a day, in milliseconds.
+/// The longest window that is always answered trace by trace: a day, in milliseconds.
 const EXACT: i64 = 86_400_000;
+/// The most traces that a longer window is answered from one by one: some tenths of a second.
+pub const EXACT_TRACES: usize = 1_000_000;
 /// How far outside a window what belongs to a trace inside is looked for: milliseconds.
 const REACH: i64 = MILLIS_AN_HOUR;
 /// Spans of traces that are linked anew together.
@@ -55,13 +58,26 @@ pub fn dependencies(
     lookback: i64,
     stop: &Stop,
 ) -> Result<(Vec<Dependency>, Vec<String>)> {
+    dependencies_by(snapshot, project, end_ts, lookback, EXACT_TRACES, stop)
+}
+
+/// As [`dependencies`]; a window of more than a day is answered from sums if it has more traces than `exact_traces`.
+pub fn dependencies_by(
+    snapshot: &Snapshot,
+    project: &str,
+    end_ts: i64,
+    lookback: i64,
+    exact_traces: usize,
+    stop: &Stop,
+) -> Result<(Vec<Dependency>, Vec<String>)> {
     let (from, to) = (end_ts.saturating_sub(lookback), end_ts);
     let reach = (micros(from.saturating_sub(REACH)), micros(to.saturating_add(REACH)));
     let mut sources = Sources::of(snapshot, Some(reach))?;
     let mut sums = Sums::default();
     // An empty range of hours.
     let mut whole = RangeInclusive::new(1, 0);
-    if lookback > EXACT {
+    let traces: usize = sources.sources.iter().map(|source| source.summary.project_rows(project).len()).sum();
+    if lookback > EXACT && traces > exact_traces {
         // An hour that the window begins with is whole.
         whole = hour_of(from.saturating_sub(1)) + 1..=hour_of(to) - 1;
         let hours = sources.each(snapshot, |source| source.summary.hours(project));

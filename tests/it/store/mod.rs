@@ -8,6 +8,7 @@ mod faults;
 mod full_disk;
 mod power_cut;
 mod real_disk;
+mod searches;
 mod snapshots;
 mod tap;
 mod unreadable;
