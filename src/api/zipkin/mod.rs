@@ -3,11 +3,13 @@
 //!
 //! Errors are plain text. The peer answers 202 before it has stored anything; here it means durable.
 
+mod admin;
 mod collect;
 mod names;
 mod parameters;
 mod query;
 
+pub(super) use admin::ROUTES as ADMIN_ROUTES;
 pub(super) use names::{ManyServices, ROUTES as NAME_ROUTES};
 pub(super) use query::ROUTES as QUERY_ROUTES;
 

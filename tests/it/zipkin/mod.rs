@@ -3,6 +3,7 @@
 //! [`everywhere`] posts the same spans to servers that keep them in memory, in a file of the table, in two files, and
 //! half of each trace in a file and half in memory. What is asked of them has the same answer.
 
+mod admin;
 mod contract;
 mod cors;
 mod links;

@@ -233,6 +233,18 @@ fn the_newest_span_in_the_window_says_how_new_a_trace_is() {
     });
 }
 
+/// So that asking again gives the same order.
+#[test]
+fn of_traces_of_the_same_millisecond_the_lower_id_comes_first() {
+    let at = |trace: &str, micros: i64| with(span(trace, "1", 0), json!({ "timestamp": TODAY * 1_000 + micros }));
+    let spans = [at("b", 999), at("c", 500), at("a", 1), at("d", 1_000), at("8000000000000000", 0)];
+    everywhere(&[], &spans, |asked| {
+        // Ids are compared as the table's signed column is.
+        asked.search("", &["d", "8000000000000000", "a", "b", "c"]);
+        asked.search("limit=3", &["d", "8000000000000000", "a"]);
+    });
+}
+
 #[test]
 fn services_are_local_and_their_peers_remote_ones() {
     everywhere(&[], &[client("a")], |asked| {
