@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use spanlake::bench::generate::{Generator, Options};
 use spanlake::bench::source::Source;
 use spanlake::bench::write::{Body, Format, Packer};
-use spanlake::codec::zipkin::{v1, v2};
+use spanlake::codec::zipkin::{proto3, thrift, v1, v2};
 use spanlake::codec::{Limits, stored};
 use spanlake::fs::RealFs;
 use spanlake::lake::DataFile;
@@ -54,17 +54,24 @@ fn scope() -> Scope<'static> {
 fn decode(c: &mut Criterion) {
     let limits = Limits::default();
     let mut group = c.benchmark_group("decode");
-    for (name, format) in [("zipkin v2 json", Format::ZipkinV2), ("zipkin v1 json", Format::ZipkinV1)] {
+    for (name, format) in [
+        ("zipkin v2 json", Format::ZipkinV2),
+        ("zipkin v1 json", Format::ZipkinV1),
+        ("zipkin v2 protobuf", Format::ZipkinProto),
+        ("zipkin v1 thrift", Format::ZipkinThrift),
+    ] {
         let bodies = bodies(format);
         let body = &bodies[0];
         group.throughput(Throughput::Elements(u64::from(body.spans)));
         group.bench_function(name, |b| {
             b.iter(|| {
                 let spans = match format {
+                    Format::ZipkinProto => proto3::decode(black_box(&body.bytes), &limits),
+                    Format::ZipkinThrift => thrift::decode(black_box(&body.bytes), &limits),
                     Format::ZipkinV2 => v2::decode(black_box(text(body)), &limits),
-                    _ => v1::decode(black_box(text(body)), &limits),
+                    Format::ZipkinV1 | Format::Ats => v1::decode(black_box(text(body)), &limits),
                 };
-                spans.expect("the generator writes valid JSON").len()
+                spans.expect("the generator writes valid spans").len()
             });
         });
     }

@@ -72,10 +72,8 @@ pub fn describe(generator: &Generator, traces: u64) -> Description {
     let mut tags = 0u64;
     let mut largest_trace = 0;
     let mut least_random_tags = usize::MAX;
-    let mut bodies: Vec<(Format, Vec<u8>, usize, usize)> = vec![];
-    for format in [Format::ZipkinV2, Format::ZipkinV1] {
-        bodies.push((format, Vec::new(), 0, 0));
-    }
+    let formats = [Format::ZipkinV2, Format::ZipkinV1, Format::ZipkinProto, Format::ZipkinThrift];
+    let mut bodies = formats.map(|format| (format, Vec::new(), 0, 0));
     for number in 0..traces {
         generator.draw(number, &mut trace, &mut sample);
         spans += trace.spans.len() as u64;

@@ -17,6 +17,7 @@
 //! * the client's own CPU is measured and told, since it may share the server's cores;
 //! * figures are counts and times as measured; the best of some runs is named as such, and all are shown.
 
+mod binary;
 pub mod client;
 pub mod describe;
 pub mod draw;

@@ -5,6 +5,9 @@
 //! resolved once, into indices; a test holds them to the tables. An operation is reached by what its name begins with:
 //! a method (HTTP), `process` (a topic's message), or else by gRPC.
 
+use super::binary::{proto_endpoint, thrift_endpoint};
+use std::net::Ipv4Addr;
+
 /// What an operation calls, resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -53,7 +56,7 @@ pub struct Topic {
     pub consumers: Vec<usize>,
 }
 
-/// A party to calls, with its JSON prepared: it is the same in millions of spans.
+/// A party to calls, with each format's bytes prepared: they are the same in millions of spans.
 pub struct Endpoint {
     /// Empty where only the address is known, as a server knows its callers.
     pub service: &'static str,
@@ -61,6 +64,10 @@ pub struct Endpoint {
     /// 0 where unknown.
     pub port: u16,
     pub json: String,
+    /// Its message in protobuf.
+    pub proto: Vec<u8>,
+    /// Its struct in thrift.
+    pub thrift: Vec<u8>,
 }
 
 /// The whole graph.
@@ -316,7 +323,9 @@ impl Endpoint {
         } else {
             format!("{{\"serviceName\":\"{service}\",\"ipv4\":\"{ipv4}\",\"port\":{port}}}")
         };
-        Endpoint { service, ipv4, port, json }
+        let address = ipv4.parse().unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
+        let (proto, thrift) = (proto_endpoint(service, address, port), thrift_endpoint(service, address, port));
+        Endpoint { service, ipv4, port, json, proto, thrift }
     }
 }
 

@@ -6,6 +6,7 @@
 //! A format is a variant of [`Format`]: its name, path and content type, what stands before, between and behind the
 //! spans, and how one span is written.
 
+use super::binary;
 use super::generate::{Span, Trace, Value};
 use super::shop::{Endpoint, Shop};
 use crate::model::{Kind, TraceId, hex};
@@ -17,20 +18,29 @@ use std::io::Write;
 /// What spans are posted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Zipkin v2 in JSON.
     ZipkinV2,
+    /// Zipkin v1 in JSON.
     ZipkinV1,
-    /// Zipkin v1 at the ATS path.
+    /// Zipkin v2 in protobuf.
+    ZipkinProto,
+    /// Zipkin v1 in thrift.
+    ZipkinThrift,
+    /// Zipkin v1 in JSON at the ATS path.
     Ats,
 }
 
 impl Format {
-    pub const ALL: [Format; 3] = [Format::ZipkinV2, Format::ZipkinV1, Format::Ats];
+    pub const ALL: [Format; 5] =
+        [Format::ZipkinV2, Format::ZipkinV1, Format::ZipkinProto, Format::ZipkinThrift, Format::Ats];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Format::ZipkinV2 => "zipkin-v2",
             Format::ZipkinV1 => "zipkin-v1",
+            Format::ZipkinProto => "zipkin-proto",
+            Format::ZipkinThrift => "zipkin-thrift",
             Format::Ats => "ats",
         }
     }
@@ -42,19 +52,27 @@ impl Format {
     /// Where bodies are posted to.
     pub const fn path(self) -> &'static str {
         match self {
-            Format::ZipkinV2 => "/api/v2/spans",
-            Format::ZipkinV1 => "/api/v1/spans",
+            Format::ZipkinV2 | Format::ZipkinProto => "/api/v2/spans",
+            Format::ZipkinV1 | Format::ZipkinThrift => "/api/v1/spans",
             Format::Ats => "/v1/0/ats/spans",
         }
     }
 
     pub const fn content_type(self) -> &'static str {
-        "application/json"
+        match self {
+            Format::ZipkinV2 | Format::ZipkinV1 | Format::Ats => "application/json",
+            Format::ZipkinProto => "application/x-protobuf",
+            Format::ZipkinThrift => "application/x-thrift",
+        }
     }
 
     /// What stands before the first span, between two spans, and behind the last.
     const fn frame(self) -> (&'static [u8], &'static [u8], &'static [u8]) {
-        (b"[", b",", b"]")
+        match self {
+            Format::ZipkinV2 | Format::ZipkinV1 | Format::Ats => (b"[", b",", b"]"),
+            Format::ZipkinProto => (b"", b"", b""),
+            Format::ZipkinThrift => (binary::THRIFT_OPEN, b"", b""),
+        }
     }
 
     /// Appends one span.
@@ -62,6 +80,8 @@ impl Format {
         match self {
             Format::ZipkinV2 => write_v2(shop, trace, span, out),
             Format::ZipkinV1 | Format::Ats => write_v1(shop, trace, span, out),
+            Format::ZipkinProto => binary::write_proto(shop, trace, span, out),
+            Format::ZipkinThrift => binary::write_thrift(shop, trace, span, out),
         }
     }
 }
@@ -110,6 +130,9 @@ impl<S: FnMut(Body) -> bool> Packer<S> {
             return true;
         }
         self.body.extend_from_slice(self.format.frame().2);
+        if self.format == Format::ZipkinThrift {
+            binary::set_count(&mut self.body, 0, self.spans);
+        }
         self.raw_bytes += self.body.len() as u64;
         // The next body will be about as long.
         let next = Vec::with_capacity(self.body.len() + self.body.len() / 16);
@@ -201,14 +224,7 @@ fn write_v1(shop: &Shop, trace: &Trace, span: &Span, out: &mut Vec<u8>) {
         out.extend_from_slice(local.json.as_bytes());
         out.push(b'}');
     };
-    // Messages have no core annotation for their end that says what a duration does: begin is enough.
-    let (begin, end, address) = match span.kind {
-        Some(Kind::Client) => (Some("cs"), Some("cr"), "sa"),
-        Some(Kind::Server) => (Some("sr"), Some("ss"), "ca"),
-        Some(Kind::Producer) => (Some("ms"), None, "ma"),
-        Some(Kind::Consumer) => (Some("mr"), None, "ma"),
-        None => (None, None, ""),
-    };
+    let (begin, end, address) = moments(span);
     if let Some(begin) = begin {
         annotate(out, span.start as u64, begin);
     }
@@ -234,6 +250,18 @@ fn write_v1(shop: &Shop, trace: &Trace, span: &Span, out: &mut Vec<u8>) {
     out.extend_from_slice(b"]}");
 }
 
+/// The v1 annotations of a span's begin and end, and the key of its other side's address. Messages have no annotation for
+/// their end that says what a duration does: begin is enough.
+pub(super) fn moments(span: &Span) -> (Option<&'static str>, Option<&'static str>, &'static str) {
+    match span.kind {
+        Some(Kind::Client) => (Some("cs"), Some("cr"), "sa"),
+        Some(Kind::Server) => (Some("sr"), Some("ss"), "ca"),
+        Some(Kind::Producer) => (Some("ms"), None, "ma"),
+        Some(Kind::Consumer) => (Some("mr"), None, "ma"),
+        None => (None, None, ""),
+    }
+}
+
 fn push_address(out: &mut Vec<u8>, key: &str, endpoint: &Endpoint) {
     out.extend_from_slice(b",{\"key\":\"");
     out.extend_from_slice(key.as_bytes());
@@ -243,11 +271,11 @@ fn push_address(out: &mut Vec<u8>, key: &str, endpoint: &Endpoint) {
 }
 
 /// An annotation stands where a third of its span is over.
-fn annotated_at(span: &Span) -> u64 {
+pub(super) fn annotated_at(span: &Span) -> u64 {
     (span.start + span.duration / 3) as u64
 }
 
-fn push_value(out: &mut Vec<u8>, value: Value) {
+pub(super) fn push_value(out: &mut Vec<u8>, value: Value) {
     match value {
         Value::Text(text) => out.extend_from_slice(text.as_bytes()),
         Value::Number(number) => push_decimal(out, u64::from(number)),

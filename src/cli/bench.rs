@@ -237,7 +237,9 @@ mod tests {
     fn what_cannot_be_done_is_refused_with_the_remedy() {
         assert!(parse(&["--replay", "x", "--format", "ats"]).unwrap_err().contains("leave --format out"));
         assert!(parse(&["--only", "lookup"]).unwrap_err().contains("--url or --data"));
-        assert!(parse(&["--format", "thrift"]).unwrap_err().contains("zipkin-v1"));
+        assert!(parse(&["--replay", "x", "--format", "zipkin-proto"]).unwrap_err().contains("leave --format out"));
+        let formats = "[possible values: zipkin-v2, zipkin-v1, zipkin-proto, zipkin-thrift, ats]";
+        assert!(parse(&["--format", "thrift"]).unwrap_err().contains(formats));
         assert!(parse(&["--spans", "0"]).is_err());
         assert!(parse(&["--pid", "1"]).unwrap_err().contains("--url"));
     }

@@ -1,8 +1,8 @@
 //! Dependency linking: from the spans of one trace to the calls between services.
 //!
-//! The rules are Zipkin's (`internal/SpanNode`, `internal/DependencyLinker`), so that its users find the graph that they
-//! know. The pieces of each span are put together ([`super::pieces`]), the spans form a tree, and those that tell of a
-//! call to another process become links.
+//! The rules are Zipkin's (`internal/SpanNode`, `internal/DependencyLinker`), so that its users find the graph that
+//! they know. The pieces of each span are put together ([`super::pieces`]), the spans form a tree, and those that tell
+//! of a call to another process become links.
 //!
 //! Many agents tell only a part of the truth, and most rules are there for one kind of them. A call is counted once
 //! though both sides tell of it; the server's word about names counts more than the client's; where one side is not
@@ -118,8 +118,8 @@ impl Linker {
 
     /// The same for spans that were merged.
     pub(super) fn link_merged(&mut self, spans: &[LinkSpan], links: &mut Vec<Link>) {
-        // The first span without a parent, by id. Of several the others hang under it: a parent that got lost on the way
-        // is likelier than two beginnings.
+        // The first span without a parent, by id. Of several the others hang under it: a parent that got lost on the
+        // way is likelier than two beginnings.
         let root = spans.iter().position(|span| !span.shared && span.parent.is_none());
         let root = root.map_or(TOP, |root| root as u32);
         self.index(spans, root);
@@ -305,8 +305,8 @@ impl Linker {
             if kind == Kind::Server || parent.is_none() {
                 parent = Some(calling);
             }
-            // The client above made no link of its own, so its failure counts here. A server that shares the client's id
-            // has not its parent there, and is left to tell of failures itself.
+            // The client above made no link of its own, so its failure counts here. A server that shares the client's
+            // id has not its parent there, and is left to tell of failures itself.
             error |= caller.kind == Some(Kind::Client) && span.parent == Some(caller.id) && caller.error;
         }
         if let (Some(parent), Some(child)) = (parent, child) {

@@ -10,9 +10,9 @@
 //! * Not every server sets the flag. One that comes right after a client of its id joined that client's span.
 //! * Not every server is told its parent's id. One that joined a span has the parent of that span.
 //!
-//! Zipkin leaves the order of pieces that agree in flag, role and place to chance; here it is fixed, so that the outcome
-//! does not depend on which piece arrived first. And it looks at the first piece of a server for its role and parent;
-//! here at the whole span.
+//! Zipkin leaves the order of pieces that agree in flag, role and place to chance; here it is fixed, so that the
+//! outcome does not depend on which piece arrived first. And it looks at the first piece of a server for its role and
+//! parent; here at the whole span.
 
 use super::Kind;
 use super::link::LinkSpan;

@@ -3,8 +3,8 @@
 //! Which rows belong together is the rule of [`super::pieces`], by which links are found too. Beyond that:
 //!
 //! * of time, duration and name the first that is known counts; of the remote endpoint each field alone;
-//! * tags of all pieces are there, of a key in several the later piece's value; annotations of all pieces, by time, each
-//!   once; a flag is set if one piece sets it;
+//! * tags of all pieces are there, of a key in several the later piece's value; annotations of all pieces, by time,
+//!   each once; a flag is set if one piece sets it;
 //! * equal rows are one;
 //! * some agents cut a trace id to 64 bits: if a span has one of 128 bits, those spans have it too.
 //!
@@ -30,8 +30,8 @@ pub fn merge(mut spans: Vec<Span<'static>>) -> Vec<Span<'static>> {
     rows.into_iter().map(|row| row.into_span(best)).collect()
 }
 
-/// When a trace began, in microseconds since 1970 UTC: the root's time, the earliest of several; without one the earliest
-/// time of all. Times of zero and less count as absent.
+/// When a trace began, in microseconds since 1970 UTC: the root's time, the earliest of several; without one the
+/// earliest time of all. Times of zero and less count as absent.
 pub fn timestamp(spans: &[Span<'_>]) -> Option<i64> {
     let earliest = |of_roots: bool| {
         let spans = spans.iter().filter(|span| !of_roots || is_root(span));

@@ -17,7 +17,7 @@ use super::stop::Stop;
 use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
 use crate::lake::summary::hash::lower;
-use crate::lake::summary::{Links, TraceRow, hour_of};
+use crate::lake::summary::{Links, MILLIS_AN_HOUR, TraceRow, hour_of};
 use crate::model::link::{Link, LinkSpan, Linker};
 use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
@@ -28,7 +28,8 @@ use std::sync::{Arc, LazyLock};
 
 /// The longest window that is answered trace by trace: a day, in milliseconds.
 const EXACT: i64 = 86_400_000;
-const MICROS_AN_HOUR: i64 = 3_600_000_000;
+/// How far outside a window what belongs to a trace inside is looked for: milliseconds.
+const REACH: i64 = MILLIS_AN_HOUR;
 /// Spans of traces that are linked anew together.
 const BATCH_SPANS: u64 = 20_000;
 /// A trace of more is read a part at a time.
@@ -54,16 +55,15 @@ pub fn dependencies(
     lookback: i64,
     stop: &Stop,
 ) -> Result<(Vec<Dependency>, Vec<String>)> {
-    let from = end_ts.saturating_sub(lookback).saturating_mul(1_000);
-    let to = end_ts.saturating_mul(1_000);
-    let reach = (from.saturating_sub(MICROS_AN_HOUR), to.saturating_add(MICROS_AN_HOUR));
+    let (from, to) = (end_ts.saturating_sub(lookback), end_ts);
+    let reach = (micros(from.saturating_sub(REACH)), micros(to.saturating_add(REACH)));
     let mut sources = Sources::of(snapshot, Some(reach))?;
     let mut sums = Sums::default();
     // An empty range of hours.
     let mut whole = RangeInclusive::new(1, 0);
     if lookback > EXACT {
-        // An hour that the window begins or ends with is whole.
-        whole = hour_of(from.saturating_sub(1)) + 1..=hour_of(to.saturating_add(1)) - 1;
+        // An hour that the window begins with is whole.
+        whole = hour_of(from.saturating_sub(1)) + 1..=hour_of(to) - 1;
         let hours = sources.each(snapshot, |source| source.summary.hours(project));
         for (names, hours) in hours {
             for hour in hours.iter().filter(|hour| whole.contains(&hour.hour)) {
@@ -72,7 +72,8 @@ pub fn dependencies(
                 }
             }
         }
-        let (start, end) = (*whole.start() * MICROS_AN_HOUR, (*whole.end() + 1) * MICROS_AN_HOUR);
+        let hour = |hour: i64| micros(hour.saturating_mul(MILLIS_AN_HOUR));
+        let (start, end) = (hour(*whole.start()), hour(*whole.end() + 1));
         // What lies in whole hours alone needs no look at its traces.
         sources.sources.retain(|source| source.times.is_none_or(|(least, most)| least < start || most >= end));
     }
@@ -83,6 +84,10 @@ pub fn dependencies(
     damaged.sort_unstable();
     damaged.dedup();
     Ok((walk.sums.finish(), damaged))
+}
+
+fn micros(millis: i64) -> i64 {
+    millis.saturating_mul(1_000)
 }
 
 /// Calls and errors by the names of parent and child.
@@ -120,6 +125,7 @@ struct Walk<'a> {
     snapshot: &'a Snapshot,
     project: &'a str,
     stop: &'a Stop,
+    /// Milliseconds, both included.
     from: i64,
     to: i64,
     /// Hours whose traces are in the sums already.
@@ -157,7 +163,9 @@ impl Walk<'_> {
             if newest < self.from || earliest > self.to || self.whole.contains(&hour_of(earliest)) {
                 continue;
             }
-            let in_doubt = earliest < self.from && newest > self.to;
+            // A time of the last millisecond may be beyond it; and a trace may have no span inside though it has some
+            // before and some behind.
+            let in_doubt = earliest == self.to || (earliest < self.from && newest >= self.to);
             if places > 1 || in_doubt {
                 anew.push(Anew { low: low as u64, times: trace, in_doubt });
                 continue;
@@ -243,7 +251,7 @@ impl Walk<'_> {
             let named = |number: u32| names.get(number as usize).cloned().unwrap_or_default();
             let linked = links.iter().map(|link| (named(link.parent), named(link.child), link.calls, link.errors));
             LINKED.insert(self.key(trace), linked.collect());
-        } else if !times.iter().any(|time| (self.from..=self.to).contains(time)) {
+        } else if !times.iter().any(|time| (micros(self.from)..=micros(self.to)).contains(time)) {
             return;
         }
         for link in links {

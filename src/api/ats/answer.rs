@@ -1,11 +1,9 @@
 //! The answer to a lookup: `responseInfo` is a list of JSON documents in strings, one for each posted span.
 
+use super::OK;
 use crate::api::lookup::Format;
 use crate::codec::zipkin::ats::{AtsElements, push_element};
 use crate::model::Span;
-
-/// Spans were found.
-const OK: &str = "SVCSTG.ATS.2000";
 
 /// Writes rows as elements, each as soon as its rows are there.
 #[derive(Default)]

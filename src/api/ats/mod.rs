@@ -6,6 +6,9 @@
 //! page of that product does.
 
 mod answer;
+// The routes to these come with the search that they ask.
+#[cfg_attr(not(test), expect(dead_code))]
+mod companions;
 
 use super::lookup::{self, Outcome};
 use super::{Context, Refusal, Route, Shared, body, post_spans, project};
@@ -27,6 +30,8 @@ pub(super) static ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/v1/{project_id}/ats/spans", handler: || get(get_trace) },
 ];
 
+/// Something was found.
+const OK: &str = "SVCSTG.ATS.2000";
 /// Nothing was found.
 const MISS: &str = "SVCSTG.ATS.200103";
 /// A name of a cluster or namespace may be so long.
@@ -73,28 +78,32 @@ async fn get_trace(
     };
     let mut response = match body {
         Some(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        None => {
-            let status = if context.config.ats.miss_is_error { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-            (status, json(MISS, "query trace result is empty.")).into_response()
-        }
+        None => missed(&context, "query trace result is empty."),
     };
     Outcome::mark(incomplete, &mut response);
     response
 }
 
-/// What is answered where there are no spans to answer.
+/// The form of an answer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct Envelope<'a, T> {
     error_code: &'a str,
-    error_message: &'a str,
-    response_info: Option<()>,
+    error_message: Option<&'a str>,
+    response_info: Option<T>,
 }
 
+/// An answer without a result.
 fn json(error_code: &str, error_message: &str) -> impl IntoResponse + use<> {
-    let envelope = Envelope { error_code, error_message, response_info: None };
+    let envelope = Envelope::<()> { error_code, error_message: Some(error_message), response_info: None };
     let text = serde_json::to_string(&envelope).unwrap_or_default();
     ([(header::CONTENT_TYPE, "application/json")], text)
+}
+
+/// Nothing was found.
+fn missed(context: &Context, message: &str) -> Response {
+    let status = if context.config.ats.miss_is_error { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    (status, json(MISS, message)).into_response()
 }
 
 /// The dialect's form of a refusal.

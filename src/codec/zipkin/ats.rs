@@ -1,14 +1,15 @@
 //! The elements of an ATS answer: rows of a trace to Zipkin v1 spans in JSON, one a posted span.
 //!
 //! * In: the rows of one trace or several, each once, in any order, fed one by one.
-//! * Out: for each posted span the text of one JSON document, as soon as its rows are there. A posted v1 span comes back
-//!   as it was posted. A span that never was v1 is put into v1's form: its name, unless it is so already, is composed as
-//!   service:instance:transaction, the moments come from kind, time and duration, the tags are the binary annotations.
+//! * Out: for each posted span the text of one JSON document, as soon as its rows are there. A posted v1 span comes
+//!   back as it was posted. A span that never was v1 is put into v1's form: its name, unless it is so already, is
+//!   composed as service:instance:transaction, the moments come from kind, time and duration, the tags are the binary
+//!   annotations.
 //!
-//! The keys are in the order of the product's own example: `traceId`, `id`, `name`, `parentId`, `timestamp`, `duration`,
-//! `annotations`, `binaryAnnotations`; in an annotation `timestamp`, `value`, `endpoint`; in a binary annotation `key`,
-//! `value`, `endpoint`; in an endpoint `serviceName`, `ipv4`, `ipv6`, `port`, the port a number. What is absent is left
-//! out but for the two lists. A posted `type` stands behind its value, a posted `debug` at the end.
+//! The keys are in the order of the product's own example: `traceId`, `id`, `name`, `parentId`, `timestamp`,
+//! `duration`, `annotations`, `binaryAnnotations`; in an annotation `timestamp`, `value`, `endpoint`; in a binary
+//! annotation `key`, `value`, `endpoint`; in an endpoint `serviceName`, `ipv4`, `ipv6`, `port`, the port a number. What
+//! is absent is left out but for the two lists. A posted `type` stands behind its value, a posted `debug` at the end.
 //!
 //! Invariant: rows wait only while their siblings are to come, so memory is bounded by the posted spans that are
 //! incomplete; one whose siblings never come is emitted by [`AtsElements::finish`].

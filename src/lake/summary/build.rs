@@ -119,9 +119,8 @@ impl SummaryBuilder {
         }
         self.spans += 1;
         let project = self.projects.len() as u32 - 1;
-        let parent = span.parent_id.filter(|parent| *parent != 0 && *parent != span.id);
         if let Some(row) = self.rows.last_mut() {
-            row.add(span.timestamp, parent.is_none());
+            row.add(span.timestamp);
         }
         let local = self.local(project, span.local.as_ref().and_then(|local| local.service.as_deref()));
         let remote = span.remote.as_ref().and_then(|remote| remote.service.as_deref());
@@ -287,29 +286,13 @@ impl SummaryBuilder {
     pub fn finish(mut self) -> Vec<u8> {
         self.end_trace();
         let mut blobs = Blobs::default();
-        let dbg = std::env::var_os("SUMDBG").is_some();
         let table = TraceTable::new(std::mem::take(&mut self.rows));
         let projects: Vec<u32> = self.projects.iter().map(|(_, first)| *first).collect();
         let columns = table.encode(&projects, &mut blobs);
-        if dbg {
-            eprintln!("SUM traces {} {}", blobs.len(), self.spans);
-        }
         let places = self.write_places(&mut blobs);
-        if dbg {
-            eprintln!("SUM places {} {}", blobs.len(), self.spans);
-        }
         let (dictionary_bits, dictionary, rare) = self.write_tokens(&table, &mut blobs);
-        if dbg {
-            eprintln!("SUM tokens {} {}", blobs.len(), self.spans);
-        }
         let names = self.names.write(&mut blobs);
-        if dbg {
-            eprintln!("SUM names {} {}", blobs.len(), self.spans);
-        }
         let links = Links::new(self.link_names, self.link_ends, self.links).write(&table, &projects, &mut blobs);
-        if dbg {
-            eprintln!("SUM links {} {}", blobs.len(), self.spans);
-        }
         let section = |section: SectionBuilder| Section {
             project: section.project,
             service: section.service,
@@ -393,9 +376,6 @@ impl SummaryBuilder {
             });
         }
         let dictionary = writer.finish(blobs);
-        if std::env::var_os("SUMDBG").is_some() {
-            eprintln!("SUM dict {} occ {} common {} rare {}", blobs.len(), occurrences.len(), common, rare.len());
-        }
         drop(occurrences);
         (bits, dictionary, RareIndex::write(&mut rare, table.blocks(), blobs))
     }

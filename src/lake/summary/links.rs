@@ -15,11 +15,12 @@ use crate::model::link::Link;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-const MICROS_AN_HOUR: i64 = 3_600_000_000;
+/// An hour in milliseconds.
+pub const MILLIS_AN_HOUR: i64 = 3_600_000;
 
-/// The hour that a time lies in, counted from 1970.
-pub fn hour_of(micros: i64) -> i64 {
-    micros.div_euclid(MICROS_AN_HOUR)
+/// The hour that a time in milliseconds lies in, counted from 1970.
+pub fn hour_of(millis: i64) -> i64 {
+    millis.div_euclid(MILLIS_AN_HOUR)
 }
 
 /// Where the links are.

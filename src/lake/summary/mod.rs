@@ -8,7 +8,7 @@
 //! The footer's metadata say where, under [`KEY`]. The spans in memory have summaries too, made when they are searched.
 //!
 //! ```text
-//! traces      a row each, in the file's order: id, spans, earliest, newest, root's time                  traces
+//! traces      a row each, in the file's order: id, spans, earliest, newest                               traces
 //! places      per local service: the traces that it has spans in, and of these those of each duration    rowset
 //! dictionary  per token and service: the traces with a span of the service that has the token            keyed
 //! rare        tokens of few traces, by a few bits of their hash                                          rare
@@ -39,10 +39,12 @@ mod names;
 mod rare;
 mod read;
 mod rowset;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 pub use build::SummaryBuilder;
-pub use links::{Hour, Links, hour_of};
+pub use links::{Hour, Links, MILLIS_AN_HOUR, hour_of};
 pub use names::{MOST_NAMES, NameKind, NameList, owner_of};
 pub use read::Summary;
 pub use rowset::RowSet;

@@ -272,9 +272,7 @@ impl Summary {
                 }
             }
         }
-        if section.is_some() && !found.is_empty() {
-            return Ok(set);
-        }
+        // Also where the dictionary has it: that may be another token with the same bits.
         let part = |blob: Blob| self.bytes(blob.offset, blob.stored);
         let blocks = self.head.rare.find(hash, |blob| self.read(blob), part)?;
         if blocks.is_empty() {

@@ -3,15 +3,16 @@
 //! ```text
 //! lows     per project: first, then the differences in a Golomb-Rice code (random ids: 53 of 64 bits at 6,000 traces)
 //! counts   varint                      newest   bytes of one weight together, the highest first
-//! reaches  varint, newest - earliest   roots    varint, 0 for no root, else zigzag(root - earliest) + 1
+//! reaches  varint, newest - earliest
 //! ```
 //!
-//! Times lie in no order, so what they take is the logarithm of the file's length in time; compressed by weight they
-//! take no more than that, and one trace of another century spoils nothing.
+//! Times are milliseconds, as windows are: two bytes a trace less than microseconds, and those who ask know which are in
+//! doubt. They lie in no order, so what they take is the logarithm of the file's length in time; compressed by weight
+//! they take no more than that, and one trace of another century spoils nothing.
 
 use super::bits::{BitReader, BitWriter, rice_width};
 use super::blob::{Blob, Blobs};
-use crate::codec::pack::{Fault, Reader, put_varint, put_zigzag};
+use crate::codec::pack::{Fault, Reader, put_varint};
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -25,35 +26,25 @@ pub struct TraceRow {
     pub low: u64,
     /// Spans.
     pub count: u32,
-    /// The times of the earliest and the newest span that has one, in microseconds since 1970 UTC.
+    /// When the earliest and the newest span began, of those that say: full milliseconds since 1970 UTC.
     pub times: Option<(i64, i64)>,
-    /// The time of the earliest span without a parent.
-    pub root: Option<i64>,
 }
 
 impl TraceRow {
     pub fn new(low: u64) -> Self {
-        TraceRow { low, count: 0, times: None, root: None }
+        TraceRow { low, count: 0, times: None }
     }
 
-    /// Counts a span. Times of 0 and less are as good as none.
-    pub fn add(&mut self, timestamp: Option<i64>, is_root: bool) {
+    /// Counts a span of that time in microseconds. Times of 0 and less are as good as none.
+    pub fn add(&mut self, timestamp: Option<i64>) {
         self.count = self.count.saturating_add(1);
-        let Some(time) = timestamp.filter(|time| *time > 0) else { return };
+        let Some(time) = timestamp.filter(|time| *time > 0).map(|time| time / 1_000) else { return };
         self.times = Some(self.times.map_or((time, time), |(least, most)| (least.min(time), most.max(time))));
-        if is_root {
-            self.root = Some(self.root.map_or(time, |root| root.min(time)));
-        }
     }
 
     /// Adds what another place has of the trace.
     pub fn join(&mut self, other: &TraceRow) {
-        let both = |a: Option<i64>, b: Option<i64>, pick: fn(i64, i64) -> i64| match (a, b) {
-            (Some(a), Some(b)) => Some(pick(a, b)),
-            (a, b) => a.or(b),
-        };
         self.count = self.count.saturating_add(other.count);
-        self.root = both(self.root, other.root, i64::min);
         self.times = match (self.times, other.times) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
@@ -76,7 +67,6 @@ pub struct TraceColumns {
     counts: Blob,
     newest: Blob,
     reaches: Blob,
-    roots: Blob,
 }
 
 impl TraceTable {
@@ -133,31 +123,23 @@ impl TraceTable {
             let end = projects.get(number + 1).map_or(self.rows.len(), |next| *next as usize);
             encode_lows(&self.rows[*first as usize..end], &mut lows);
         }
-        let (mut counts, mut reaches, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut counts, mut reaches) = (Vec::new(), Vec::new());
         for row in &self.rows {
-            let (earliest, newest) = row.times.unwrap_or_default();
+            let (earliest, newest) = row.times.map_or((0, 0), |(earliest, newest)| (earliest + 1, newest + 1));
             put_varint(&mut counts, u64::from(row.count));
             put_varint(&mut reaches, newest.wrapping_sub(earliest) as u64);
-            match row.root {
-                None => roots.push(0),
-                Some(root) => {
-                    let mut zigzag = Vec::with_capacity(10);
-                    put_zigzag(&mut zigzag, root.wrapping_sub(earliest));
-                    let value = Reader::new(&zigzag).varint().unwrap_or_default();
-                    put_varint(&mut roots, value.saturating_add(1));
-                }
-            }
         }
         let mut newest = Vec::with_capacity(8 * self.rows.len());
         for weight in 0..8 {
-            newest.extend(self.rows.iter().map(|row| row.times.map_or(0, |(_, newest)| newest).to_be_bytes()[weight]));
+            newest.extend(
+                self.rows.iter().map(|row| row.times.map_or(0, |(_, newest)| newest + 1).to_be_bytes()[weight]),
+            );
         }
         TraceColumns {
             lows: blobs.put_raw(&lows.finish()),
             counts: blobs.put(&counts),
             newest: blobs.put(&newest),
             reaches: blobs.put(&reaches),
-            roots: blobs.put(&roots),
         }
     }
 }
@@ -175,14 +157,14 @@ fn encode_lows(rows: &[TraceRow], out: &mut BitWriter) {
 
 impl TraceColumns {
     pub fn encode(&self, out: &mut Vec<u8>) {
-        for blob in [&self.lows, &self.counts, &self.newest, &self.reaches, &self.roots] {
+        for blob in [&self.lows, &self.counts, &self.newest, &self.reaches] {
             blob.encode(out);
         }
     }
 
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let mut blob = || Blob::decode(reader);
-        Ok(TraceColumns { lows: blob()?, counts: blob()?, newest: blob()?, reaches: blob()?, roots: blob()? })
+        Ok(TraceColumns { lows: blob()?, counts: blob()?, newest: blob()?, reaches: blob()? })
     }
 
     /// Reads the table of so many rows; `projects` are the first rows of each.
@@ -193,7 +175,7 @@ impl TraceColumns {
         mut read: impl FnMut(&Blob) -> Result<Bytes, E>,
     ) -> Result<TraceTable, E> {
         let (lows, counts, newest) = (read(&self.lows)?, read(&self.counts)?, read(&self.newest)?);
-        let (reaches, roots) = (read(&self.reaches)?, read(&self.roots)?);
+        let reaches = read(&self.reaches)?;
         if newest.len() != 8 * count || counts.len() < count {
             return Err(Fault { what: "columns of another length than announced", at: self.newest.offset }.into());
         }
@@ -206,19 +188,13 @@ impl TraceColumns {
         if rows.len() != count {
             return Err(Fault { what: "another number of traces than announced", at: self.lows.offset }.into());
         }
-        let (mut counts, mut reaches, mut roots) = (Reader::new(&counts), Reader::new(&reaches), Reader::new(&roots));
+        let (mut counts, mut reaches) = (Reader::new(&counts), Reader::new(&reaches));
         for (number, row) in rows.iter_mut().enumerate() {
+            // 0 for none, else one more than the time.
             let newest = (0..8).fold(0, |time, weight| time << 8 | i64::from(newest[weight * count + number]));
             let earliest = newest.wrapping_sub(reaches.varint()? as i64);
             row.count = counts.varint()? as u32;
-            row.times = (newest > 0).then_some((earliest, newest));
-            row.root = match roots.varint()? {
-                0 => None,
-                more => {
-                    let value = more - 1;
-                    Some(earliest.wrapping_add((value >> 1) as i64 ^ -((value & 1) as i64)))
-                }
-            };
+            row.times = (newest > 0).then_some((earliest.wrapping_sub(1), newest - 1));
         }
         Ok(TraceTable::new(rows))
     }
@@ -244,13 +220,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn rows() -> impl Strategy<Value = Vec<TraceRow>> {
-        let times = proptest::option::of((1i64..=i64::MAX, 1i64..=i64::MAX));
-        let row = (any::<u32>(), times, any::<bool>());
+        let times = proptest::option::of((0i64..i64::MAX, 0i64..i64::MAX));
+        let row = (any::<u32>(), times);
         proptest::collection::btree_map(any::<i64>(), row, 0..60).prop_map(|rows| {
-            let row = |(low, (count, times, root)): (i64, (u32, Option<(i64, i64)>, bool))| {
+            let row = |(low, (count, times)): (i64, (u32, Option<(i64, i64)>))| {
                 let times = times.map(|(a, b)| (a.min(b), a.max(b)));
-                let root = times.filter(|_| root).map(|(earliest, newest)| earliest + (newest - earliest) / 3);
-                TraceRow { low: low as u64, count, times, root }
+                TraceRow { low: low as u64, count, times }
             };
             rows.into_iter().map(row).collect()
         })
@@ -279,7 +254,7 @@ mod tests {
 
     #[test]
     fn each_row_lies_in_one_block_of_about_a_page() {
-        let row = |low, count| TraceRow { low, count, times: None, root: None };
+        let row = |low, count| TraceRow { low, count, times: None };
         let table = TraceTable::new((0..1_000).map(|low| row(low, 1 + (low % 90) as u32)).collect());
         let mut next = 0;
         for block in 0..table.blocks() as u32 {

@@ -2,8 +2,8 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A trace as a text: a span a line, `[parent>]id kind service[@address][:port] [->remote] [shared] [error]`, a dash for
-/// a kind or service that is not known. The names' numbers are in their order.
+/// A trace as a text: a span a line, `[parent>]id kind service[@address][:port] [->remote] [shared] [error]`, a dash
+/// for a kind or service that is not known. The names' numbers are in their order.
 struct Trace {
     names: Vec<String>,
     spans: Vec<LinkSpan>,
@@ -304,6 +304,13 @@ fn pieces_of_a_span_are_one() {
              a server app shared
              a>b client app@1.2.3.9 ->db",
             &["app>db 1", "web>app 1"],
+        ),
+        (
+            "a server whose first piece does not tell its role (Zipkin misses that it shares the client's id)",
+            "a client front
+             a - back@1.2.3.4
+             a server back",
+            &["front>back 1"],
         ),
         (
             "sides of two services without a role stay apart",

@@ -92,11 +92,11 @@ pub(super) fn candidates(
                 continue;
             }
             let Some((earliest, last)) = trace.times else { continue };
-            if last < window.from || earliest > window.to {
+            if last < window.from_millis() || earliest > window.to_millis() {
                 continue;
             }
             let spans = u64::from(trace.count);
-            let candidate = Candidate { newest: Reverse(last.min(window.to).div_euclid(1_000)), low, spans };
+            let candidate = Candidate { newest: Reverse(last.min(window.to_millis())), low, spans };
             if after.is_some_and(|after| candidate <= after) {
                 continue;
             }

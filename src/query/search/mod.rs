@@ -82,6 +82,14 @@ impl Window {
         }
     }
 
+    fn from_millis(&self) -> i64 {
+        self.from / 1_000
+    }
+
+    fn to_millis(&self) -> i64 {
+        self.to / 1_000
+    }
+
     fn contains(&self, time: i64) -> bool {
         (self.from..=self.to).contains(&time)
     }

@@ -51,8 +51,8 @@ pub fn parts<'s>(span: &'s Span<'_>, namespace: Option<&'s str>) -> Parts<'s> {
     parts(service.unwrap_or(UNKNOWN), instance, transaction.unwrap_or(UNKNOWN), true)
 }
 
-/// Splits a name on its first two colons. Names with other colons are none of these: URLs (`get http://host:80/`), paths
-/// of C++ and Rust (`a::b::c`).
+/// Splits a name on its first two colons. Names with other colons are none of these: URLs (`get http://host:80/`),
+/// paths of C++ and Rust (`a::b::c`).
 fn three_parts(name: &str) -> Option<(&str, &str, &str)> {
     let (application, rest) = name.split_once(':')?;
     let (instance, transaction) = rest.split_once(':')?;
@@ -83,7 +83,8 @@ fn address(span: &Span<'_>) -> Cow<'static, str> {
 
 /// Whether a span tells of a failure:
 ///
-/// * a tag `error`, whatever its value, but for `false`, which agents of OpenTracing's manner set on spans that went well;
+/// * a tag `error`, whatever its value, but for `false`, which agents of OpenTracing's manner set on spans that went
+///   well;
 /// * `ERROR` as the status (`otel.status_code`, `status`);
 /// * an HTTP status of 500 and more (`http.status_code`, `http.response.status_code`, `status`, `resultCode`);
 /// * `1` as the product's own `result`.

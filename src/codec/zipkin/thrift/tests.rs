@@ -371,7 +371,7 @@ fn limits_hold() {
     }
     // The span is the second level of six; its annotations are the fourth, their endpoints the fifth.
     let nested = |levels: usize| {
-        let value = vec![kind::STRUCT, 0, 1].repeat(levels - 1);
+        let value = [kind::STRUCT, 0, 1].repeat(levels - 1);
         field(kind::STRUCT, 100, [value, vec![kind::STOP; levels]].concat())
     };
     let deep = "nesting is deeper than 6 levels";
