@@ -9,8 +9,8 @@
 //! message   compressed (1 byte: 0 or 1) length (4 bytes, big-endian) bytes
 //! ```
 //!
-//! A compressed message is in the encoding that the header grpc-encoding names: gzip is known, and identity. What bounds
-//! other bodies bounds these.
+//! A compressed message is in the encoding that the header grpc-encoding names: gzip is known, and identity. What
+//! bounds other bodies bounds these.
 
 use super::body::{self, Encoding, Payload};
 use super::{Context, Refusal};

@@ -250,8 +250,8 @@ fn write_v1(shop: &Shop, trace: &Trace, span: &Span, out: &mut Vec<u8>) {
     out.extend_from_slice(b"]}");
 }
 
-/// The v1 annotations of a span's begin and end, and the key of its other side's address. Messages have no annotation for
-/// their end that says what a duration does: begin is enough.
+/// The v1 annotations of a span's begin and end, and the key of its other side's address. Messages have no annotation
+/// for their end that says what a duration does: begin is enough.
 pub(super) fn moments(span: &Span) -> (Option<&'static str>, Option<&'static str>, &'static str) {
     match span.kind {
         Some(Kind::Client) => (Some("cs"), Some("cr"), "sa"),

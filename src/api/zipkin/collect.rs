@@ -1,8 +1,8 @@
 //! Spans in: over HTTP in four formats, and over gRPC in one.
 //!
 //! The path says which version of the model is posted, the content type in which encoding: `application/x-thrift` and
-//! `application/x-protobuf` are the binary ones, and whatever else stands there, or nothing, is JSON. An answer is given
-//! once the spans are durable.
+//! `application/x-protobuf` are the binary ones, and whatever else stands there, or nothing, is JSON. An answer is
+//! given once the spans are durable.
 
 use super::super::metrics::Transport;
 use super::super::{Context, Refusal, Shared, body, grpc, post_spans, project, take_spans};

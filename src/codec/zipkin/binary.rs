@@ -1,7 +1,7 @@
-//! Reading the bytes of the two binary formats: bounded at each step, borrowed from the body, and refused with the place.
+//! Reading the bytes of the two binary formats: bounded at each step, borrowed from the body, refused with the place.
 //!
-//! Readers do not track the path: spans that are right, which is nearly all, should not pay for it. A refusal gathers it
-//! on its way out, from the innermost field to the list.
+//! Readers do not track the path: spans that are right, which is nearly all, should not pay for it. A refusal gathers
+//! it on its way out, from the innermost field to the list.
 
 use super::fault::Says;
 use crate::codec::DecodeError;

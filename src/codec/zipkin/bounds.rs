@@ -2,7 +2,6 @@
 
 use super::fault::Says;
 use crate::codec::Limits;
-use std::borrow::Cow;
 use std::cell::Cell;
 
 /// 9999-01-01 in microseconds. From there on a time is a mistake of the unit, and many readers of the table cannot show
@@ -86,8 +85,8 @@ impl<'l> Bounds<'l> {
 
     /// Refuses a name or a key over the limit. `what` says what it names.
     #[inline]
-    pub fn name<'a>(&self, what: &str, text: Cow<'a, str>) -> Result<Cow<'a, str>, Says> {
-        if text.len() <= self.limits.max_tag_bytes { Ok(text) } else { Err(self.too_long(what, text.len())) }
+    pub fn name(&self, what: &str, text: &str) -> Result<(), Says> {
+        if text.len() <= self.limits.max_tag_bytes { Ok(()) } else { Err(self.too_long(what, text.len())) }
     }
 
     #[cold]
@@ -109,17 +108,12 @@ impl<'l> Bounds<'l> {
 
     /// Cuts a value over the limit at a character's boundary; the original length, if it was cut.
     #[inline]
-    pub fn cut<'a>(&self, value: Cow<'a, str>) -> (Cow<'a, str>, Option<usize>) {
+    pub fn cut<'a>(&self, value: &'a str) -> (&'a str, Option<usize>) {
         let most = self.limits.max_tag_bytes;
         if value.len() <= most {
             return (value, None);
         }
-        let end = value.floor_char_boundary(most);
-        let cut = match &value {
-            Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-            Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
-        };
-        (cut, Some(value.len()))
+        (&value[..value.floor_char_boundary(most)], Some(value.len()))
     }
 }
 

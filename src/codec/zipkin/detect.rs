@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `[`, white space before it | JSON list |
 //! | `{` | one JSON object: no list |
-//! | 10, then no zero | protobuf: the key of a span in its list, and the span's length (10 is a line feed, too: where JSON is expected it is white space if `[` follows) |
+//! | 10, then no zero | protobuf: the key of a span in its list, and the span's length |
 //! | 12 | thrift list, of structs |
-//! | 11 | thrift list, too: an agent of Zipkin's own wrote the wrong type for years |
+//! | 11 | thrift list, too: an agent of Zipkin's own wrote that type |
 //!
-//! A body of nothing is an empty list in every format, and so is `[]`, which agents send whatever they say they do.
+//! 10 is a line feed, too: where JSON is expected it is white space if `[` follows. A body of nothing is an empty list
+//! in every format, and so is `[]`, which agents send whatever they say they do.
 //!
 //! A v1 and a v2 span cannot be told apart where neither has endpoints nor tags. A v2 list is known by a span's field
 //! `localEndpoint`, `remoteEndpoint` or `tags`, a v1 list by `binaryAnnotations`; each decoder refuses the other's

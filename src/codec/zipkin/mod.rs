@@ -2,7 +2,8 @@
 //! Zipkin v1 spans in other clothes.
 //!
 //! * [`detect`]: is it a list at all, and is it in the format that this path takes.
-//! * [`v2`]: one posted object, one [`crate::model::Span`]; and the writer of v2 JSON. [`proto3`] is the same in protobuf.
+//! * [`v2`]: one posted object, one [`crate::model::Span`]; and the writer of v2 JSON. [`proto3`] reads the same in
+//!   protobuf.
 //! * [`v1`]: one posted object becomes one row or several, by the rules of Zipkin's own conversion, and what those lose
 //!   goes into a record beside the first row, so that the posted span can be had back. [`thrift`] is read into the same.
 //! * [`ats`]: rows to the elements of an ATS answer.
@@ -31,9 +32,9 @@
 //! In both binary formats an IPv6 address of `::ffff:0:0/96` is the IPv4 address in it, and `::1.2.3.4` is not (with
 //! Zipkin it is the other way round).
 //!
-//! What Zipkin takes and this refuses: times before the year 1 and from the year 9999 on, nesting, counts and lengths over
-//! [`crate::codec::Limits`], anything behind the list's end, raw control characters in JSON's texts; and in the binary
-//! formats texts that are not UTF-8, and lengths that are negative or reach beyond what holds them.
+//! What Zipkin takes and this refuses: times before the year 1 and from the year 9999 on, nesting, counts and lengths
+//! over [`crate::codec::Limits`], anything behind the list's end, raw control characters in JSON's texts; and in the
+//! binary formats texts that are not UTF-8, and lengths that are negative or reach beyond what holds them.
 
 pub mod ats;
 mod binary;

@@ -134,7 +134,7 @@ fn read_span<'a>(mut message: Cursor<'a>, bounds: &Bounds<'_>, span: &mut Span<'
             }
             span::NAME => {
                 let name = read_name(message, "name", bounds).field("name")?;
-                span.name = (!name.is_empty()).then_some(name);
+                span.name = (!name.is_empty()).then_some(Cow::Borrowed(name));
             }
             span::TIMESTAMP => span.timestamp = read_time(message, bounds).field("timestamp")?,
             span::DURATION => {
@@ -233,7 +233,7 @@ fn read_endpoint<'a>(message: &mut Cursor<'a>, bounds: &Bounds<'_>, endpoint: &m
         match read_key(message)? {
             endpoint::SERVICE_NAME => {
                 let service = read_name(message, "serviceName", bounds).field("service_name")?;
-                known.service = (!service.is_empty()).then_some(service);
+                known.service = (!service.is_empty()).then_some(Cow::Borrowed(service));
             }
             // The peer takes an address of either family from either field, and drops what is none.
             endpoint::IPV4 => set_address(&mut known, read_bytes(message).field("ipv4")?),
@@ -284,11 +284,11 @@ fn read_annotation<'a>(message: &mut Cursor<'a>, bounds: &Bounds<'_>, span: &mut
         }
     }
     let Some(timestamp) = timestamp else { return Ok(()) };
-    let (value, original) = bounds.cut(Cow::Borrowed(value));
+    let (value, original) = bounds.cut(value);
     if let Some(original) = original {
         span.tags.push((format!("{ORIGINAL_LENGTH}annotation").into(), original.to_string().into()));
     }
-    span.annotations.push(Annotation { timestamp, value });
+    span.annotations.push(Annotation { timestamp, value: Cow::Borrowed(value) });
     Ok(())
 }
 
@@ -300,7 +300,7 @@ fn read_tag<'a>(
     let mut message = read_message(message)?;
     let message = &mut message;
     bounds.begin_entry().map_err(|says| message.refuse(says))?;
-    let (mut key, mut value) = (Cow::Borrowed(""), "");
+    let (mut key, mut value) = ("", "");
     while !message.is_empty() {
         match read_key(message)? {
             entry::KEY => key = read_name(message, "tag", bounds).field("key")?,
@@ -312,11 +312,11 @@ fn read_tag<'a>(
         // Typical spans have four to eight; growing costs more than the room.
         tags.reserve(8);
     }
-    let (value, original) = bounds.cut(Cow::Borrowed(value));
+    let (value, original) = bounds.cut(value);
     if let Some(original) = original {
         tags.push((format!("{ORIGINAL_LENGTH}{key}").into(), original.to_string().into()));
     }
-    tags.push((key, value));
+    tags.push((Cow::Borrowed(key), Cow::Borrowed(value)));
     Ok(())
 }
 
@@ -334,9 +334,12 @@ fn read_flag(message: &mut Cursor<'_>) -> Result<Option<bool>> {
 }
 
 #[inline]
-fn read_name<'a>(message: &mut Cursor<'a>, what: &str, bounds: &Bounds<'_>) -> Result<Cow<'a, str>> {
-    let text = Cow::Borrowed(read_text(message)?);
-    bounds.name(what, text).map_err(|says| message.refuse(says))
+fn read_name<'a>(message: &mut Cursor<'a>, what: &str, bounds: &Bounds<'_>) -> Result<&'a str> {
+    let text = read_text(message)?;
+    match bounds.name(what, text) {
+        Ok(()) => Ok(text),
+        Err(says) => Err(message.refuse(says)),
+    }
 }
 
 #[inline]
@@ -369,13 +372,15 @@ fn read_key(message: &mut Cursor<'_>) -> Result<u64> {
     read_varint(message)
 }
 
-#[inline]
+// Nearly all have one byte, and a span has some forty: a call costs more than to read it.
+#[inline(always)]
 fn read_varint(message: &mut Cursor<'_>) -> Result<u64> {
     let byte = message.byte()?;
     if byte < 0x80 { Ok(u64::from(byte)) } else { read_long_varint(message, byte) }
 }
 
 /// A varint of which the first byte is not the last.
+#[inline(never)]
 fn read_long_varint(message: &mut Cursor<'_>, first: u8) -> Result<u64> {
     let mut number = u64::from(first & 0x7f);
     for shift in (7..70).step_by(7) {

@@ -94,12 +94,25 @@ impl Reader<'_> {
 
     /// As [`Bounds::name`].
     pub fn name<'a, E: serde::de::Error>(&self, what: &str, text: Cow<'a, str>) -> Result<Cow<'a, str>, E> {
-        self.bounds.name(what, text).map_err(|says| self.fail(Fault::Says(says)))
+        match self.bounds.name(what, &text) {
+            Ok(()) => Ok(text),
+            Err(says) => Err(self.fail(Fault::Says(says))),
+        }
     }
 
     /// As [`Bounds::cut`].
     pub fn cut<'a>(&self, value: Cow<'a, str>) -> (Cow<'a, str>, Option<usize>) {
-        self.bounds.cut(value)
+        match value {
+            Cow::Borrowed(text) => {
+                let (text, original) = self.bounds.cut(text);
+                (Cow::Borrowed(text), original)
+            }
+            Cow::Owned(mut text) => {
+                let (kept, original) = self.bounds.cut(&text);
+                text.truncate(kept.len());
+                (Cow::Owned(text), original)
+            }
+        }
     }
 }
 

@@ -23,8 +23,8 @@
 //! nothing: an address, a port, the high half of an id of zero are absent, and an annotation of time zero, or without a
 //! value, is dropped, as is a binary annotation without a key.
 //!
-//! A binary annotation's value is bytes, and its type says of what. It is kept as v1 JSON would have it, so that it comes
-//! back by the ATS API:
+//! A binary annotation's value is bytes, and its type says of what. It is kept as v1 JSON would have it, so that it
+//! comes back by the ATS API:
 //!
 //! | type | kept as |
 //! |---|---|
@@ -144,8 +144,11 @@ fn read_text<'a>(input: &mut Cursor<'a>) -> Result<&'a str> {
 }
 
 fn read_name<'a>(input: &mut Cursor<'a>, what: &str, bounds: &Bounds<'_>) -> Result<Cow<'a, str>> {
-    let text = Cow::Borrowed(read_text(input)?);
-    bounds.name(what, text).map_err(|says| input.refuse(says))
+    let text = read_text(input)?;
+    match bounds.name(what, text) {
+        Ok(()) => Ok(Cow::Borrowed(text)),
+        Err(says) => Err(input.refuse(says)),
+    }
 }
 
 fn read_i64(input: &mut Cursor<'_>) -> Result<i64> {
@@ -216,12 +219,12 @@ fn read_annotation<'a>(input: &mut Cursor<'a>, bounds: &Bounds<'_>, span: &mut V
         }
     }
     let Some(value) = value.filter(|_| timestamp != 0) else { return Ok(()) };
-    let (value, original) = bounds.cut(Cow::Borrowed(value));
+    let (value, original) = bounds.cut(value);
     if let Some(original) = original {
         let tag = V1BinaryAnnotation::original_length("annotation", original, endpoint.clone());
         span.binary_annotations.push(tag);
     }
-    span.annotations.push(V1Annotation { timestamp, value, endpoint });
+    span.annotations.push(V1Annotation { timestamp, value: Cow::Borrowed(value), endpoint });
     Ok(())
 }
 
@@ -259,8 +262,8 @@ type Value<'a> = (V1Value<'a>, Option<Cow<'a, str>>, Option<usize>);
 
 fn read_value<'a>(input: &mut Cursor<'a>, value_type: Option<i32>, bounds: &Bounds<'_>) -> Result<Value<'a>> {
     if value_type == Some(6) {
-        let (text, original) = bounds.cut(Cow::Borrowed(read_text(input)?));
-        return Ok((V1Value::Text(text), None, original));
+        let (text, original) = bounds.cut(read_text(input)?);
+        return Ok((V1Value::Text(Cow::Borrowed(text)), None, original));
     }
     let bytes = read_bytes(input)?;
     let integer = |name: &'static str, number: i64| {

@@ -121,6 +121,8 @@ fn a_body_that_is_wrong_is_refused_in_the_products_form() {
         (&[][..], &b"{}"[..], 400, "SVCSTG.ATS.400101"),
         (&[], br#"[{"traceId":"1","id":"1","localEndpoint":{}}]"#, 400, "SVCSTG.ATS.400101"),
         (&[("content-encoding", "br")], b"[]", 415, "SVCSTG.ATS.415101"),
+        // This API has JSON alone.
+        (&[("content-type", "application/x-thrift")], b"[]", 415, "SVCSTG.ATS.415101"),
         (&[("clusterId", "\u{80}\u{80}")], b"[]", 202, ""),
         (&[], &[b' '; 2000], 413, "SVCSTG.ATS.413101"),
     ] {

@@ -154,3 +154,57 @@ fn values_of_thrift_come_back_by_the_ats_api() {
         r#"{"traceId":"000000000000000b","id":"0000000000000001","annotations":[],"binaryAnnotations":[{"key":"hits","value":42,"type":"I64"},{"key":"ok","value":true}]}"#
     );
 }
+
+/// v1 says who did what by moments, each with an endpoint and a time: where either is missing there is nothing to say
+/// it by. The rules are those of Zipkin's own conversions.
+#[test]
+fn what_v1_cannot_carry_is_lost_in_json_and_thrift_alike_and_kept_in_protobuf() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--projects", "isolated"]);
+    let mut client = server.connect();
+    let local = r#""localEndpoint":{"serviceName":"front"}"#;
+    let remote = r#""remoteEndpoint":{"serviceName":"back"}"#;
+    // The fields posted, and those that are left of them.
+    let table = [
+        // A kind without a time, but that of a server who knows its client; a duration without a time.
+        (format!(r#""kind":"CLIENT",{local},{remote}"#), format!("{local},{remote}")),
+        (format!(r#""kind":"PRODUCER",{local}"#), local.to_owned()),
+        (format!(r#""kind":"SERVER",{local},{remote}"#), format!(r#""kind":"SERVER",{local},{remote}"#)),
+        (format!(r#""kind":"SERVER",{local}"#), local.to_owned()),
+        (format!(r#""duration":3,{local}"#), local.to_owned()),
+        // A kind without a local endpoint: its moments are annotations like others.
+        (
+            r#""kind":"CLIENT","timestamp":5,"duration":3"#.to_owned(),
+            r#""timestamp":5,"duration":3,"annotations":[{"timestamp":5,"value":"cs"},{"timestamp":8,"value":"cr"}]"#
+                .to_owned(),
+        ),
+        // Who shares a span without being its server, and with it the time, which is left to the other side to tell.
+        (format!(r#""timestamp":5,"duration":3,{local},"shared":true"#), local.to_owned()),
+        // Texts that have a meaning in v1.
+        (format!(r#"{local},"tags":{{"lc":""}}"#), local.to_owned()),
+        (
+            format!(r#"{local},"tags":{{"sa":"a","x":""}}"#),
+            format!(r#"{local},"remoteEndpoint":{{"serviceName":"front"}},"tags":{{"x":""}}"#),
+        ),
+        (
+            format!(r#""timestamp":5,{local},"annotations":[{{"timestamp":7,"value":"sr"}}]"#),
+            format!(r#""kind":"SERVER","timestamp":5,{local}"#),
+        ),
+    ];
+    for (number, (posted, left)) in (1..).zip(&table) {
+        let span = |fields: &str| format!(r#"[{{"traceId":"{number:016x}","id":"{number:016x}",{fields}}}]"#);
+        let v2 = span(posted);
+        let spans = zipkin::read(v2.as_bytes());
+        for (project, path, content_type, body, wanted) in [
+            ("v2", "/api/v2/spans", "application/json", v2.clone().into_bytes(), posted),
+            ("proto3", "/api/v2/spans", PROTOBUF.1, zipkin::proto3(&spans), posted),
+            ("v1", "/api/v1/spans", "application/json", zipkin::v1_json(&spans), left),
+            ("thrift", "/api/v1/spans", THRIFT.1, zipkin::thrift(&spans), left),
+        ] {
+            let headers = [("content-type", content_type), ("x-scope-orgid", project)];
+            assert_eq!(client.send("POST", path, &headers, &body).status, 202);
+            let answer = client.send("GET", &format!("/api/v2/trace/{number:x}"), &headers[1..], b"");
+            assert_eq!(answer.text(), span(wanted), "{project}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use prost::Message;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// A span of v2 JSON.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,7 +30,8 @@ pub struct Span {
 #[serde(rename_all = "camelCase", default)]
 pub struct Endpoint {
     pub service_name: Option<String>,
-    pub ipv4: Option<Ipv4Addr>,
+    /// As sent: recordings have addresses like `10.0.0.04`.
+    pub ipv4: Option<String>,
     pub ipv6: Option<Ipv6Addr>,
     pub port: Option<u16>,
 }
@@ -39,6 +40,13 @@ pub struct Endpoint {
 pub struct Annotation {
     pub timestamp: i64,
     pub value: String,
+}
+
+impl Endpoint {
+    fn ipv4_octets(&self) -> Option<[u8; 4]> {
+        let octets = self.ipv4.as_deref()?.split('.').map(|part| part.parse().expect("a byte"));
+        Some(octets.collect::<Vec<u8>>().try_into().expect("four bytes"))
+    }
 }
 
 /// The spans of a v2 JSON list.
@@ -56,7 +64,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 pub fn proto3(spans: &[Span]) -> Vec<u8> {
     let endpoint = |endpoint: &Endpoint| wire::Endpoint {
         service_name: endpoint.service_name.clone().unwrap_or_default(),
-        ipv4: endpoint.ipv4.map(|address| address.octets().to_vec()).unwrap_or_default(),
+        ipv4: endpoint.ipv4_octets().map(Vec::from).unwrap_or_default(),
         ipv6: endpoint.ipv6.map(|address| address.octets().to_vec()).unwrap_or_default(),
         port: endpoint.port.unwrap_or_default().into(),
     };
@@ -199,7 +207,7 @@ pub fn thrift(spans: &[Span]) -> Vec<u8> {
     let host = |id: u8, endpoint: Option<&Endpoint>| {
         let Some(endpoint) = endpoint else { return Vec::new() };
         // Generated code writes zeros where it knows nothing.
-        let address = endpoint.ipv4.map_or([0; 4], |address| address.octets());
+        let address = endpoint.ipv4_octets().unwrap_or_default();
         let mut fields = vec![
             field(I32, 1, &address),
             field(I16, 2, &endpoint.port.unwrap_or_default().to_be_bytes()),

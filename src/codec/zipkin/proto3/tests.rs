@@ -2,6 +2,7 @@
 //! damage does harm, is tested against generated types beside the sockets.
 
 use super::*;
+use crate::codec::zipkin::v2;
 
 const READING: &str = " reading List<Span> from proto3";
 
@@ -257,6 +258,35 @@ fn numbers_have_all_their_bits() {
         assert!(error.peer.starts_with("Greater than 64-bit varint at position "), "{error}");
         assert!(error.place.starts_with("$[0].duration, byte "), "{error}");
     }
+}
+
+#[test]
+fn what_is_kept_as_sent_is_answered_as_json_would_be() {
+    let endpoint = [bytes(1, "BACK"), bytes(3, "::ffff:1.2.3.4".parse::<Ipv6Addr>().unwrap().octets())].concat();
+    let annotation = |timestamp: u64, value: &str| bytes(10, [fixed(1, timestamp), bytes(2, value)].concat());
+    let body = bytes(
+        1,
+        [
+            bytes(1, 10u128.to_be_bytes()),
+            bytes(2, [11]),
+            bytes(3, [11]),
+            number(4, 1),
+            bytes(5, "GET /Ä"),
+            fixed(6, -5i64 as u64),
+            number(7, u64::MAX),
+            bytes(9, endpoint),
+            annotation(2, "b"),
+            annotation(1, "c"),
+            annotation(2, "b"),
+            annotation(2, "a"),
+            number(13, 1),
+        ]
+        .concat(),
+    );
+    let mut out = Vec::new();
+    v2::write(&decoded(&body)[0], &mut out);
+    let wanted = r#"{"traceId":"000000000000000a","id":"000000000000000b","kind":"CLIENT","name":"get /ä","remoteEndpoint":{"serviceName":"back","ipv4":"1.2.3.4"},"annotations":[{"timestamp":1,"value":"c"},{"timestamp":2,"value":"a"},{"timestamp":2,"value":"b"}]}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), wanted);
 }
 
 #[test]
