@@ -6,6 +6,7 @@
 //! * [`body`]: a request's body, decompressed and bounded;
 //! * [`grpc`]: a call with one message each way;
 //! * [`lookup`]: a query's answer, streamed where it is large;
+//! * [`metrics`]: what is counted of all this;
 //! * [`cors`]: which sites' pages may use all this from a browser;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
 //!   place and the remedy.
@@ -19,6 +20,7 @@ mod budget;
 mod cors;
 mod grpc;
 mod lookup;
+mod metrics;
 mod project;
 mod refusal;
 pub mod zipkin;
@@ -39,6 +41,7 @@ use axum::middleware;
 use axum::routing::MethodRouter;
 use body::Payload;
 use budget::Budget;
+use metrics::{Counters, Message, Transport};
 use std::num::NonZero;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -59,6 +62,7 @@ pub struct Context {
     decoders: Semaphore,
     lookups: lookup::Bounds,
     many_services: zipkin::ManyServices,
+    metrics: Arc<Counters>,
 }
 
 /// How handlers hold the context.
@@ -68,8 +72,17 @@ impl Context {
     pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest, clock: Arc<dyn Clock>) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
-        let (lookups, many_services) = (lookup::Bounds::new(), zipkin::ManyServices::default());
-        Context { config, store, ingest, clock, bodies, decoders, lookups, many_services }
+        Context {
+            config,
+            store,
+            ingest,
+            clock,
+            bodies,
+            decoders,
+            lookups: lookup::Bounds::new(),
+            many_services: zipkin::ManyServices::default(),
+            metrics: Arc::default(),
+        }
     }
 
     /// Milliseconds since 1970 UTC.
@@ -88,17 +101,21 @@ pub struct Route {
 
 /// All routes, dialect by dialect.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, ats::ROUTES, admin::ROUTES].into_iter().flatten()
+    [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, zipkin::ADMIN_ROUTES, ats::ROUTES, admin::ROUTES]
+        .into_iter()
+        .flatten()
 }
 
 /// Answers every route, and says what there is where there is none.
 pub fn router(context: Shared) -> Router {
     let origins = Arc::new(context.config.server.allowed_origins.clone());
+    let counters = context.metrics.clone();
     routes()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(origins, cors::layer))
+        .layer(middleware::from_fn_with_state(counters, metrics::layer))
         .with_state(context)
 }
 
@@ -127,27 +144,32 @@ async fn post_spans(
     format: Format,
     scope: Scope<'_>,
 ) -> Result<StatusCode, Refusal> {
+    let mut message = context.metrics.message(Transport::Http);
     // Before a byte is read: an overloaded server should not buffer what it cannot take.
     context.ingest.admit()?;
     let body = body::read(context, headers, body).await?;
-    take_spans(context, body, scope, |body, limits| zipkin_codec::decode(body, format, limits)).await?;
+    take_spans(context, &mut message, body, scope, |body, limits| zipkin_codec::decode(body, format, limits)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// Takes the spans that `decode` finds in a body: returns once they are durable and visible.
 async fn take_spans(
     context: &Context,
+    message: &mut Message<'_>,
     body: Payload<'_>,
     scope: Scope<'_>,
     decode: impl for<'b> FnOnce(&'b [u8], &Limits) -> Result<Vec<Span<'b>>, DecodeError>,
 ) -> Result<(), Refusal> {
+    message.bytes = body.len();
     let place = if body.len() >= LARGE { Some(context.decoders.acquire().await) } else { None };
     let batch = offload(body.len(), || -> Result<_, Refusal> {
         let spans = decode(&body, context.ingest.limits())?;
+        message.spans = Some(spans.len());
         Ok(context.ingest.encode(&scope, spans)?)
     })?;
     // Only the encoded spans wait for the log.
     drop((place, body));
     context.ingest.append(batch).await?;
+    message.kept = true;
     Ok(())
 }

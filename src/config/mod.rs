@@ -7,6 +7,7 @@
 //!
 //! In: the command line's matches. Out: [`Config`], typed, and [`Effective`], each value with its origin.
 
+mod another;
 mod show;
 mod table;
 mod values;

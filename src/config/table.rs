@@ -1,8 +1,11 @@
 //! The one table of settings. The command line, the environment, the file, `--help` and `spanlake config` all come from
 //! it; a setting that is added here is known everywhere.
 
-use super::values::{count, duration, list, rate, size, yes_or_no};
-use super::{Config, Origins, Projects};
+use super::another::{as_is, boolean, millis, port, seconds};
+use super::values::{
+    address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
+};
+use super::{Config, Projects};
 
 /// What a value is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -498,99 +501,3 @@ pub static SETTINGS: &[Setting] = &[
         keep!(ats.miss_is_error, yes_or_no),
     ),
 ];
-
-/// A duration of more than nothing.
-fn positive_duration(text: &str) -> Result<std::time::Duration, String> {
-    match duration(text) {
-        Ok(zero) if zero.is_zero() => Err("expected a duration of more than nothing, such as 30s".to_owned()),
-        read => read,
-    }
-}
-
-fn text(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
-}
-
-/// `*`, or sites as browsers name them.
-fn origins(text: &str) -> Result<Origins, String> {
-    const MOST: usize = 100;
-    let expected = || "expected * or sites such as https://zipkin.example.com, between commas".to_owned();
-    let sites = list(text, MOST)?;
-    if sites.iter().any(|site| site == "*") {
-        return Ok(Origins::Any);
-    }
-    let sites: Option<Vec<String>> = sites.iter().map(|site| origin(site)).collect();
-    sites.map(Origins::Only).ok_or_else(expected)
-}
-
-/// A site as browsers name it: without the port where it is the scheme's own, without a path.
-fn origin(site: &str) -> Option<String> {
-    // What pages in a file or a sandbox are.
-    if site == "null" {
-        return Some(site.to_owned());
-    }
-    let url = url::Url::parse(site).ok()?;
-    if !url.has_host() || url.path().len() > 1 || url.query().is_some() || url.fragment().is_some() {
-        return None;
-    }
-    match url.origin() {
-        url::Origin::Opaque(_) => Some(site.trim_end_matches('/').to_ascii_lowercase()),
-        origin => Some(origin.ascii_serialization()),
-    }
-}
-
-// How Zipkin's environment is written, in this table's notation.
-
-fn as_is(text: &str, _: &str) -> String {
-    text.to_owned()
-}
-
-/// A bare number counts milliseconds.
-fn millis(text: &str, _: &str) -> String {
-    with_unit(text, "ms")
-}
-
-/// A bare number counts seconds.
-fn seconds(text: &str, _: &str) -> String {
-    with_unit(text, "s")
-}
-
-fn with_unit(text: &str, unit: &str) -> String {
-    let text = text.trim();
-    let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if bare { format!("{text}{unit}") } else { text.to_owned() }
-}
-
-fn boolean(text: &str, _: &str) -> String {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "on" | "yes" | "1" => "true".to_owned(),
-        "false" | "off" | "no" | "0" => "false".to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
-/// The port alone: the host stays what it is.
-fn port(text: &str, address: &str) -> String {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    format!("{host}:{}", text.trim())
-}
-
-fn address(text: &str) -> Result<String, String> {
-    let expected = || "expected HOST:PORT, such as 127.0.0.1:9411, or [::1]:9411".to_owned();
-    let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
-    let is_host = !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
-    if !is_host || port.parse::<u16>().is_err() {
-        return Err(expected());
-    }
-    Ok(text.to_owned())
-}
-
-fn log_filter(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
-        _ => {
-            Err("expected error, warn, info, debug, trace or off, or a filter such as info,spanlake::lake=debug"
-                .to_owned())
-        }
-    }
-}

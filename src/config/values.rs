@@ -1,6 +1,7 @@
 //! The texts that settings are written in: sizes, durations, counts, yes or no. Each reader answers an error with what
 //! it expected, for the message that names the setting and where its value came from.
 
+use super::Origins;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -92,6 +93,66 @@ pub fn list(text: &str, most: usize) -> Result<Vec<String>, String> {
         }
     }
     Ok(items)
+}
+
+/// A duration of more than nothing.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(zero) if zero.is_zero() => Err("expected a duration of more than nothing, such as 30s".to_owned()),
+        read => read,
+    }
+}
+
+pub fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+/// `*`, or sites as browsers name them.
+pub fn origins(text: &str) -> Result<Origins, String> {
+    const MOST: usize = 100;
+    let expected = || "expected * or sites such as https://zipkin.example.com, between commas".to_owned();
+    let sites = list(text, MOST)?;
+    if sites.iter().any(|site| site == "*") {
+        return Ok(Origins::Any);
+    }
+    let sites: Option<Vec<String>> = sites.iter().map(|site| origin(site)).collect();
+    sites.map(Origins::Only).ok_or_else(expected)
+}
+
+/// A site as browsers name it: without the port where it is the scheme's own, without a path.
+fn origin(site: &str) -> Option<String> {
+    // What pages in a file or a sandbox are.
+    if site == "null" {
+        return Some(site.to_owned());
+    }
+    let url = url::Url::parse(site).ok()?;
+    if !url.has_host() || url.path().len() > 1 || url.query().is_some() || url.fragment().is_some() {
+        return None;
+    }
+    match url.origin() {
+        url::Origin::Opaque(_) => Some(site.trim_end_matches('/').to_ascii_lowercase()),
+        origin => Some(origin.ascii_serialization()),
+    }
+}
+
+pub fn address(text: &str) -> Result<String, String> {
+    let expected = || "expected HOST:PORT, such as 127.0.0.1:9411, or [::1]:9411".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
+    let is_host = !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+    if !is_host || port.parse::<u16>().is_err() {
+        return Err(expected());
+    }
+    Ok(text.to_owned())
+}
+
+pub fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        _ => {
+            Err("expected error, warn, info, debug, trace or off, or a filter such as info,spanlake::lake=debug"
+                .to_owned())
+        }
+    }
 }
 
 /// A size as a person reads it: in the largest binary unit that divides it.

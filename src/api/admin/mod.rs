@@ -17,7 +17,7 @@ pub(super) static ROUTES: &[Route] = &[
 /// In the shape of Zipkin's, which load balancers and scripts already read. A server that answers is up: one whose last
 /// flush failed, on a full disk say, goes on answering lookups and takes spans again by itself, so it must not be taken
 /// out of service. Its component `spanlake` is then degraded, and the details have the reason.
-async fn health(State(context): State<Shared>) -> Response {
+pub(super) async fn health(State(context): State<Shared>) -> Response {
     let details = context.store.status();
     let status = if details.flush_error.is_some() { "DEGRADED" } else { "UP" };
     let store = json!({ "status": status, "details": details });
@@ -36,7 +36,7 @@ async fn compact(State(context): State<Shared>) -> Result<Response, Refusal> {
 }
 
 /// JSON that a person may read.
-fn document(status: StatusCode, body: &Value) -> Response {
+pub(super) fn document(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()
 }
 

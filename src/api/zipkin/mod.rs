@@ -1,13 +1,21 @@
 //! Zipkin's API: <https://zipkin.io/zipkin-api/>. Posts are under `/api`, queries also under `/zipkin/api`, where its
 //! UI asks.
 //!
+//! * [`collect`]: spans in.
+//! * [`query`]: traces by what they are about and by their ids, and the links between services; [`parameters`] reads
+//!   what they are asked with.
+//! * [`names`]: what a UI offers to ask with.
+//! * [`admin`]: what operators and the UI ask beside spans.
+//!
 //! Errors are plain text. The peer answers 202 before it has stored anything; here it means durable.
 
+mod admin;
 mod collect;
 mod names;
 mod parameters;
 mod query;
 
+pub(super) use admin::ROUTES as ADMIN_ROUTES;
 pub(super) use names::{ManyServices, ROUTES as NAME_ROUTES};
 pub(super) use query::ROUTES as QUERY_ROUTES;
 

@@ -52,13 +52,13 @@ impl<'a> Parameters<'a> {
         Some(self.text(name)?.to_lowercase())
     }
 
-    /// A whole number.
-    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, Refusal> {
+    /// A whole number. `java` is what the peer has it as.
+    fn number(&self, name: &str, java: &str) -> Result<Option<i64>, Refusal> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.trim().parse() {
             Ok(number) => Ok(Some(number)),
             Err(_) => Err(Refusal::invalid(format!(
-                "Can't convert '{text}' to type 'Long'.\nquery parameter {name}: send a whole number, up to {}",
+                "Can't convert '{text}' to type '{java}'.\nquery parameter {name}: send a whole number, up to {}",
                 i64::MAX
             ))),
         }
@@ -66,20 +66,21 @@ impl<'a> Parameters<'a> {
 
     /// The window's end and length, of which the end must be given unless there is a default.
     pub(super) fn window(&self, now: Option<i64>, lookback: i64) -> Result<(i64, i64), Refusal> {
-        let end_ts = match (self.number("endTs")?, now) {
+        let java = if now.is_some() { "Long" } else { "long" };
+        let end_ts = match (self.number("endTs", java)?, now) {
             (Some(end_ts), _) | (None, Some(end_ts)) => end_ts,
             (None, None) => return Err(missing("endTs", "the window's end in milliseconds since 1970 UTC")),
         };
-        let lookback = self.number("lookback")?.unwrap_or(lookback);
+        let lookback = self.number("lookback", "Long")?.unwrap_or(lookback);
         Ok((end_ts, lookback))
     }
 
     /// The whole of a search.
     pub(super) fn search(&self, project: String, strict: bool, defaults: &Defaults) -> Result<SearchQuery, Refusal> {
-        let min_duration = self.number("minDuration")?;
-        let max_duration = self.number("maxDuration")?;
+        let min_duration = self.number("minDuration", "Long")?;
+        let max_duration = self.number("maxDuration", "Long")?;
         let (end_ts, lookback) = self.window(Some(defaults.now), defaults.lookback)?;
-        let limit = self.number("limit")?.unwrap_or(LIMIT);
+        let limit = self.number("limit", "int")?.unwrap_or(LIMIT);
         check_window(end_ts, None)?;
         let limit = match usize::try_from(limit) {
             Ok(0) | Err(_) => return Err(out_of_bounds("limit <= 0", "limit", "send 1 or more")),
@@ -241,7 +242,7 @@ mod tests {
             ("minDuration=2&maxDuration=1", "maxDuration < minDuration", "maxDuration"),
             ("maxDuration=1", "maxDuration is only valid with minDuration", "maxDuration"),
             ("limit=10001", "limit > 10000", "limit"),
-            ("limit=x", "Can't convert 'x' to type 'Long'.", "limit"),
+            ("limit=x", "Can't convert 'x' to type 'int'.", "limit"),
             ("endTs=1.5", "Can't convert '1.5' to type 'Long'.", "endTs"),
             ("lookback=9223372036854775808", "Can't convert '9223372036854775808' to type 'Long'.", "lookback"),
             ("endTs=0&limit=0&lookback=0", "endTs <= 0", "endTs"),
@@ -306,6 +307,8 @@ mod tests {
             "Mandatory parameter/header is missing: serviceName\nquery parameter serviceName: send a service's name"
         );
         assert_eq!(Parameters::of(Some("serviceName=")).required("serviceName", "").unwrap(), "");
+        let refusal = Parameters::of(Some("endTs=now")).window(None, 1).unwrap_err();
+        assert_eq!(refusal.message.lines().next(), Some("Can't convert 'now' to type 'long'."));
         assert!(Parameters::of(None).window(None, 1).unwrap_err().message.starts_with("Mandatory"));
     }
 }

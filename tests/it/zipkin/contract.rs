@@ -48,7 +48,7 @@ fn what_is_wrong_with_a_query_is_said_in_zipkins_words_with_place_and_remedy() {
         ),
         (
             "traces?limit=ten",
-            "Can't convert 'ten' to type 'Long'.\n\
+            "Can't convert 'ten' to type 'int'.\n\
              query parameter limit: send a whole number, up to 9223372036854775807\n",
         ),
         (

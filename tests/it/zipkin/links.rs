@@ -1,6 +1,6 @@
 //! Which service calls which.
 
-use super::{Asked, DAY, TODAY, everywhere, named, span, with};
+use super::{Asked, DAY, Placement, TODAY, everywhere, named, span, with};
 use serde_json::{Value, json};
 
 /// A call of a service: parent, child, calls, errors.
@@ -93,12 +93,11 @@ fn spans_that_were_sent_twice_count_once() {
 #[test]
 fn late_spans_replace_what_their_trace_said_before() {
     let [root, client, server, query] = trace("a", 0);
-    let server = with(server, json!({ "localEndpoint": named("proxy") }));
-    everywhere(&[], &[root, client, query], |asked| {
-        // The server of the middle has said nothing; the client only thinks that it calls `back`.
+    let client = with(client, json!({ "remoteEndpoint": named("proxy") }));
+    everywhere(&[], &[root, client], |asked| {
+        links(asked, TODAY + 1_000, DAY, &[("front", "proxy", 1, 0)]);
+        asked.place(&[server.clone(), query.clone()]);
         links(asked, TODAY + 1_000, DAY, &LINKS);
-        asked.place(std::slice::from_ref(&server));
-        links(asked, TODAY + 1_000, DAY, &[("back", "db", 1, 1), ("front", "proxy", 1, 0), ("proxy", "back", 1, 0)]);
     });
 }
 
@@ -151,14 +150,30 @@ fn a_window_counts_the_traces_with_a_span_in_it_ends_included() {
 }
 
 #[test]
-fn days_are_asked_for_one_by_one_or_together() {
+fn days_are_asked_for_one_by_one() {
     let spans = [trace("a", -DAY), trace("b", 0)].concat();
-    let both = [("back", "db", 2, 2), ("front", "back", 2, 0)];
     everywhere(&[], &spans, |asked| {
         links(asked, TODAY + 1_000, 1_000, &LINKS);
         links(asked, TODAY - DAY + 1_000, DAY, &LINKS);
+    });
+}
+
+/// Windows of more than a day are sums of hours, which take traces as they lie: so here each lies whole.
+#[test]
+fn days_are_asked_for_together() {
+    let both = [("back", "db", 2, 2), ("front", "back", 2, 0)];
+    everywhere(&[], &[], |asked| {
+        for spans in [trace("a", -DAY), trace("b", 0)] {
+            asked.post(&spans);
+            if asked.placement != Placement::Memory {
+                asked.flush();
+            }
+        }
         links(asked, TODAY + 1_000, 2 * DAY, &both);
         links(asked, TODAY + 1_000, TODAY, &both);
+        // The hour of the first lies at the window's edge.
+        links(asked, TODAY + 1_000, DAY + 1_000, &both);
+        links(asked, TODAY + 1_000, DAY + 849, &LINKS);
     });
 }
 

@@ -3,6 +3,8 @@
 //! [`everywhere`] posts the same spans to servers that keep them in memory, in a file of the table, in two files, and
 //! half of each trace in a file and half in memory. What is asked of them has the same answer.
 
+mod admin;
+mod conditions;
 mod contract;
 mod cors;
 mod links;
@@ -180,6 +182,30 @@ pub fn with(mut span: Value, fields: Value) -> Value {
 
 pub fn named(service: &str) -> Value {
     json!({ "serviceName": service })
+}
+
+/// A client's span as agents send them, at [`TODAY`].
+pub fn client(trace: &str) -> Value {
+    with(
+        span(trace, "2", 0),
+        json!({
+            "parentId": "1", "kind": "CLIENT", "name": "get /foo", "duration": 200_000,
+            "remoteEndpoint": named("back"),
+            "tags": { "http.method": "GET", "http.path": "/foo" },
+        }),
+    )
+}
+
+/// Annotations at the span's start.
+pub fn noted(span: Value, values: &[&str]) -> Value {
+    let timestamp = span["timestamp"].clone();
+    let annotations: Vec<Value> =
+        values.iter().map(|value| json!({ "timestamp": timestamp, "value": value })).collect();
+    with(span, json!({ "annotations": annotations }))
+}
+
+pub fn tagged(span: Value, tags: Value) -> Value {
+    with(span, json!({ "tags": tags }))
 }
 
 #[test]
