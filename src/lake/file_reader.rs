@@ -169,7 +169,7 @@ impl DataFile {
     ) -> Result<TraceRows, Damaged> {
         let mut parts = Vec::new();
         let may_hold =
-            |low: &i64| self.info.stats.trace_low.is_none_or(|(least, greatest)| (least..=greatest).contains(&low));
+            |low: &i64| self.info.stats.trace_low.is_none_or(|(least, greatest)| (least..=greatest).contains(low));
         let mut lows: Vec<i64> = lows.iter().map(|low| *low as i64).filter(may_hold).collect();
         lows.sort_unstable();
         if lows.is_empty() {

@@ -37,10 +37,8 @@ impl Sources {
     /// The sources that have spans of a time between two (microseconds, both included), or of all times.
     pub fn of(snapshot: &Snapshot, times: Option<(i64, i64)>) -> Result<Sources> {
         let mut found = Sources::default();
-        for memtable in &snapshot.memtables {
-            let summaries = memtable.summaries()?.into_iter();
-            found.sources.extend(summaries.map(|summary| Source { summary, path: None, times: None }));
-        }
+        let recent = snapshot.recent()?.into_iter();
+        found.sources.extend(recent.map(|summary| Source { summary, path: None, times: None }));
         for file in snapshot.files.iter() {
             let outside = match (times, file.info().stats.timestamp) {
                 (Some((from, to)), Some((least, greatest))) => greatest < from || least > to,

@@ -79,6 +79,7 @@ fn store_config(config: &Config) -> StoreConfig {
         flush_interval: config.flush.interval,
         segment_bytes: config.wal.segment_bytes,
         compact_files: config.lake.compact_files,
+        kept_tags: config.zipkin.autocomplete_keys.clone().into(),
         removed_file_retention: config.lake.removed_file_retention,
         ..StoreConfig::new(config.data.clone())
     }

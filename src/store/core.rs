@@ -170,7 +170,12 @@ impl Core {
     pub fn snapshot(&self) -> Snapshot {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let memtables = view.frozen.iter().chain([&view.active]).filter(|table| !table.is_empty()).cloned().collect();
-        Snapshot { memtables, files: view.files.clone(), damage: self.damage.clone() }
+        Snapshot {
+            memtables,
+            files: view.files.clone(),
+            kept_tags: self.config.kept_tags.clone(),
+            damage: self.damage.clone(),
+        }
     }
 
     pub fn status(&self, wal: &Wal) -> Status {

@@ -159,8 +159,8 @@ impl MemTable {
     }
 
     /// Summaries of all spans so far, which are made now where they are not yet.
-    pub fn summaries(&self) -> Result<Vec<Arc<Summary>>, Error> {
-        self.summaries.of(&self.batches())
+    pub fn summaries(&self, kept_tags: &[String]) -> Result<Vec<Arc<Summary>>, Error> {
+        self.summaries.of(&self.batches(), kept_tags)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {

@@ -45,6 +45,7 @@ use self::core::{Core, Damage};
 use self::flush::FlushWhat;
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
+use crate::lake::summary::Summary;
 use crate::wal::{Wal, WalError};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -133,13 +134,24 @@ pub struct Snapshot {
     /// The oldest first.
     pub memtables: Vec<Arc<MemTable>>,
     pub files: Arc<Vec<Arc<DataFile>>>,
+    /// The tags of which summaries keep all values.
+    kept_tags: Arc<[String]>,
     damage: Arc<Damage>,
 }
 
 impl Snapshot {
     /// A view of these, beside any store.
     pub fn of(memtables: Vec<Arc<MemTable>>, files: Vec<Arc<DataFile>>) -> Self {
-        Snapshot { memtables, files: Arc::new(files), damage: Arc::default() }
+        Snapshot { memtables, files: Arc::new(files), kept_tags: Arc::default(), damage: Arc::default() }
+    }
+
+    /// Summaries of the spans in memory.
+    pub fn recent(&self) -> Result<Vec<Arc<Summary>>> {
+        let mut summaries = Vec::new();
+        for memtable in &self.memtables {
+            summaries.extend(memtable.summaries(&self.kept_tags)?);
+        }
+        Ok(summaries)
     }
 
     /// Notes damage that a reader has met, for the operator: [`Status::damaged`] has it from then on. Of a file of the

@@ -25,7 +25,7 @@ struct Part {
 
 impl Summaries {
     /// The summaries of all these batches, of which there may be more than at the last call.
-    pub fn of(&self, batches: &[Bytes]) -> Result<Vec<Arc<Summary>>, Error> {
+    pub fn of(&self, batches: &[Bytes], kept_tags: &[String]) -> Result<Vec<Arc<Summary>>, Error> {
         // Who comes meanwhile waits for what is being made, rather than making it again.
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut start = parts.last().map_or(0, |part| part.end);
@@ -40,7 +40,7 @@ impl Summaries {
                 spans += part.summary.spans();
                 parts.pop();
             }
-            let bytes = summarise(&batches[start..]).map_err(|error| Error::damaged(error.to_string()))?;
+            let bytes = summarise(&batches[start..], kept_tags).map_err(|error| Error::damaged(error.to_string()))?;
             let summary = Summary::of_bytes(bytes).map_err(|error| Error::internal(error.to_string()))?;
             parts.push(Part { start, end: batches.len(), summary: Arc::new(summary) });
         }
@@ -48,7 +48,7 @@ impl Summaries {
     }
 }
 
-fn summarise(batches: &[Bytes]) -> Result<Bytes, StoredError> {
+fn summarise(batches: &[Bytes], kept_tags: &[String]) -> Result<Bytes, StoredError> {
     let mut places = Vec::new();
     let mut scopes = Vec::with_capacity(batches.len());
     for (number, bytes) in batches.iter().enumerate() {
@@ -63,7 +63,7 @@ fn summarise(batches: &[Bytes]) -> Result<Bytes, StoredError> {
         let projects = scopes[*a].project.cmp(&scopes[*b].project);
         projects.then_with(|| (a_place.trace_low as i64).cmp(&(b_place.trace_low as i64)))
     });
-    let mut builder = SummaryBuilder::new(&[]);
+    let mut builder = SummaryBuilder::new(kept_tags);
     for (number, place) in places {
         let body = &batches[number][place.offset..place.offset + place.len];
         builder.push(&scopes[number], &stored::decode_span(body)?);

@@ -95,12 +95,12 @@ pub(super) fn candidates(
                 continue;
             }
             let Some((earliest, last)) = trace.times else { continue };
-            if last < window.from_millis() || earliest > window.to_millis() {
+            if last < window.first_millis() || earliest > window.last_millis() {
                 continue;
             }
             let spans = u64::from(trace.count);
             let in_doubt = told != met;
-            let candidate = Candidate { newest: Reverse(last.min(window.to_millis())), low, spans, in_doubt };
+            let candidate = Candidate { newest: Reverse(last.min(window.last_millis())), low, spans, in_doubt };
             if after.is_some_and(|after| candidate <= after) {
                 continue;
             }

@@ -86,11 +86,11 @@ impl Window {
         }
     }
 
-    fn from_millis(&self) -> i64 {
+    fn first_millis(self) -> i64 {
         self.from / 1_000
     }
 
-    fn to_millis(&self) -> i64 {
+    fn last_millis(self) -> i64 {
         self.to / 1_000
     }
 
