@@ -13,12 +13,12 @@
 //! In both, what a trace has more than an hour outside the window, in a file all of whose spans are, is not regarded.
 
 use super::fetch;
-use super::sources::{Finder, Sources, Timed};
+use super::sources::Sources;
 use super::stop::Stop;
 use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
 use crate::lake::summary::hash::lower;
-use crate::lake::summary::{Links, MILLIS_AN_HOUR, TraceRow, hour_of};
+use crate::lake::summary::{MILLIS_AN_HOUR, RowSet, TraceRow, hour_of};
 use crate::model::link::{Link, LinkSpan, Linker};
 use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
@@ -152,48 +152,43 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn run(&mut self, sources: &mut Sources) -> Result<()> {
-        let timed = sources.timed(self.snapshot, self.project);
-        let links: Vec<Arc<Links>> = sources.each(self.snapshot, |source| source.summary.links());
-        if links.len() != timed.len() {
-            // One of them cannot be read and was left out: once more without it.
-            return self.run(sources);
-        }
-        let mut sums: Vec<HashMap<(u32, u32), (u64, u64)>> = vec![HashMap::new(); timed.len()];
+        sources.keep_project(self.project);
+        // Which rows count as they are.
+        let mut whole: Vec<RowSet> = sources.sources.iter().map(|source| source.summary.no_rows()).collect();
         let mut anew = Vec::new();
-        let mut finders: Vec<Finder> = timed.iter().map(Finder::new).collect();
-        for low in lows(&timed) {
-            let mut trace: Option<TraceRow> = None;
-            let mut place = None;
-            let mut places = 0;
-            for (number, (timed, finder)) in timed.iter().zip(&mut finders).enumerate() {
-                let Some(row) = finder.find(timed, low as u64) else { continue };
-                let times = &timed.traces.rows()[row as usize];
-                match &mut trace {
-                    Some(trace) => trace.join(times),
-                    None => trace = Some(*times),
-                }
-                (place, places) = (Some((number, row)), places + 1);
-            }
-            let (Some(trace), Some((number, row))) = (trace, place) else { continue };
-            let Some((earliest, newest)) = trace.times else { continue };
-            if newest < self.from || earliest > self.to || self.whole.contains(&hour_of(earliest)) {
-                continue;
+        let (from, to, hours) = (self.from, self.to, self.whole.clone());
+        sources.walk(self.snapshot, self.project, self.stop, &|_, _| true, &mut |trace| {
+            let Some((earliest, newest)) = trace.all.times else { return };
+            if newest < from || earliest > to || hours.contains(&hour_of(earliest)) {
+                return;
             }
             // A time of the last millisecond may be beyond it; and a trace may have no span inside though it has some
             // before and some behind.
-            let in_doubt = earliest == self.to || (earliest < self.from && newest >= self.to);
-            if places > 1 || in_doubt {
-                anew.push(Anew { low: low as u64, times: trace, in_doubt });
+            let in_doubt = earliest == to || (earliest < from && newest >= to);
+            match trace.places {
+                [(source, row)] if !in_doubt => whole[*source].insert(*row),
+                _ => anew.push(Anew { low: trace.low, times: *trace.all, in_doubt }),
+            }
+        })?;
+        for (source, rows) in sources.sources.iter().zip(whole) {
+            self.stop.check()?;
+            if rows.count() == 0 {
                 continue;
             }
-            for link in links[number].of(row as usize) {
-                let sum = sums[number].entry((link.parent, link.child)).or_default();
+            let links = match source.summary.links() {
+                Ok(links) => links,
+                Err(error) => {
+                    self.snapshot.note_damage(error.to_string());
+                    self.damaged.extend(source.path.clone());
+                    continue;
+                }
+            };
+            let mut sums: HashMap<(u32, u32), (u64, u64)> = HashMap::new();
+            for link in rows.iter().flat_map(|row| links.of(row as usize)) {
+                let sum = sums.entry((link.parent, link.child)).or_default();
                 sum.0 += u64::from(link.calls);
                 sum.1 += u64::from(link.errors);
             }
-        }
-        self.stop.check()?;
-        for (links, sums) in links.iter().zip(sums) {
             for ((parent, child), (calls, errors)) in sums {
                 self.sums.add(&links.names, parent, child, calls, errors);
             }
@@ -320,16 +315,4 @@ impl Linking {
         Linker::default().link(&mut self.spans, &mut links);
         (self.names, links)
     }
-}
-
-/// All ids of the sources, in order.
-fn lows(timed: &[Timed]) -> Vec<i64> {
-    let of = |timed: &Timed| -> Vec<i64> {
-        let rows = timed.traces.rows().get(timed.rows.start as usize..timed.rows.end as usize);
-        rows.unwrap_or_default().iter().map(|row| row.low as i64).collect()
-    };
-    let mut lows: Vec<i64> = timed.iter().flat_map(of).collect();
-    lows.sort_unstable();
-    lows.dedup();
-    lows
 }

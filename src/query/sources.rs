@@ -1,9 +1,9 @@
 //! The summaries of a snapshot: what searches, names and links read.
 
+use super::stop::Stop;
 use crate::error::Result;
-use crate::lake::summary::{Summary, TraceTable};
+use crate::lake::summary::{Summary, TraceRow};
 use crate::store::Snapshot;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The summary of a file, or of spans in memory, as one project sees it.
@@ -24,13 +24,25 @@ pub(super) struct Sources {
     pub damaged: Vec<String>,
 }
 
-/// A source with the times of its traces, of one project.
-#[derive(Clone, Debug)]
-pub(super) struct Timed {
-    pub summary: Arc<Summary>,
-    pub traces: Arc<TraceTable>,
-    /// The project's rows.
-    pub rows: Range<u32>,
+/// Traces that are walked at a time: what a walk holds does not grow with what it passes.
+const PART: usize = 1 << 20;
+
+/// The rows that one source has of a part of all ids.
+struct Slice {
+    /// The number of the first.
+    first: u32,
+    rows: Vec<TraceRow>,
+}
+
+/// A trace as a walk passes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passed<'w> {
+    /// The low half of its id.
+    pub low: u64,
+    /// Its spans and times of all sources together.
+    pub all: &'w TraceRow,
+    /// The sources that have it, by their number, and its row there.
+    pub places: &'w [(usize, u32)],
 }
 
 impl Sources {
@@ -87,47 +99,119 @@ impl Sources {
         made
     }
 
-    /// The sources that have traces of a project, with their times.
-    pub fn timed(&mut self, snapshot: &Snapshot, project: &str) -> Vec<Timed> {
+    /// Drops the sources that have no trace of a project.
+    pub fn keep_project(&mut self, project: &str) {
         self.sources.retain(|source| !source.summary.project_rows(project).is_empty());
-        self.each(snapshot, |source| {
-            let summary = source.summary.clone();
-            let traces = summary.traces()?;
-            Ok(Timed { rows: summary.project_rows(project), traces, summary })
-        })
+    }
+
+    /// Walks all traces of a project by id, all sources side by side; or only those of which a source has a row that
+    /// `wanted` wants (source and row).
+    pub fn walk(
+        &self,
+        snapshot: &Snapshot,
+        project: &str,
+        stop: &Stop,
+        wanted: &dyn Fn(usize, u32) -> bool,
+        each: &mut dyn FnMut(Passed<'_>),
+    ) -> Result<()> {
+        self.walk_parts(snapshot, project, PART, stop, wanted, each)
+    }
+
+    fn walk_parts(
+        &self,
+        snapshot: &Snapshot,
+        project: &str,
+        part_traces: usize,
+        stop: &Stop,
+        wanted: &dyn Fn(usize, u32) -> bool,
+        each: &mut dyn FnMut(Passed<'_>),
+    ) -> Result<()> {
+        let all: usize = self.sources.iter().map(|source| source.summary.project_rows(project).len()).sum();
+        let parts = (all / part_traces.max(1) + 1).next_power_of_two() as u64;
+        for part in 0..parts {
+            let slices: Vec<Slice> =
+                self.sources.iter().map(|source| slice(snapshot, source, project, part, parts)).collect();
+            stop.check()?;
+            walk_slices(&slices, stop, wanted, each)?;
+        }
+        Ok(())
     }
 }
 
-/// Finds traces in a source, one after the other in order of their ids.
-#[derive(Clone, Debug)]
-pub(super) struct Finder {
+/// The rows of a source whose ids are of one of so many parts. A source that cannot be read has none: it was read
+/// before, and whoever reads the spans will meet it again.
+fn slice(snapshot: &Snapshot, source: &Source, project: &str, part: u64, parts: u64) -> Slice {
+    let range = source.summary.project_rows(project);
+    let traces = match source.summary.traces() {
+        Ok(traces) => traces,
+        Err(error) => {
+            snapshot.note_damage(error.to_string());
+            return Slice { first: 0, rows: Vec::new() };
+        }
+    };
+    let rows = traces.rows().get(range.start as usize..range.end as usize).unwrap_or_default();
+    // Signed numbers in order, from 0; the shift is one of all bits where there is one part.
+    let part_of = |row: &TraceRow| (row.low ^ 1 << 63).checked_shr(64 - parts.ilog2()).unwrap_or_default();
+    let start = rows.partition_point(|row| part_of(row) < part);
+    let end = rows.partition_point(|row| part_of(row) <= part);
+    Slice { first: range.start + start as u32, rows: rows[start..end].to_vec() }
+}
+
+fn walk_slices(
+    slices: &[Slice],
+    stop: &Stop,
+    wanted: &dyn Fn(usize, u32) -> bool,
+    each: &mut dyn FnMut(Passed<'_>),
+) -> Result<()> {
+    let mut lows = Vec::new();
+    for (number, slice) in slices.iter().enumerate() {
+        let rows = slice.rows.iter().zip(slice.first..);
+        lows.extend(rows.filter(|(_, row)| wanted(number, *row)).map(|(row, _)| row.low as i64));
+    }
+    lows.sort_unstable();
+    lows.dedup();
+    let mut finders = vec![Finder::default(); slices.len()];
+    let mut places = Vec::with_capacity(slices.len());
+    for (count, low) in lows.into_iter().enumerate() {
+        if count % 4_096 == 4_095 {
+            stop.check()?;
+        }
+        places.clear();
+        let mut all = TraceRow::new(low as u64);
+        for (number, (slice, finder)) in slices.iter().zip(&mut finders).enumerate() {
+            if let Some(at) = finder.find(&slice.rows, low) {
+                all.join(&slice.rows[at]);
+                places.push((number, slice.first + at as u32));
+            }
+        }
+        each(Passed { low: low as u64, all: &all, places: &places });
+    }
+    Ok(())
+}
+
+/// Finds rows by their ids, one after the other in order.
+#[derive(Clone, Copy, Debug, Default)]
+struct Finder {
     at: usize,
-    end: usize,
 }
 
 impl Finder {
-    pub fn new(timed: &Timed) -> Self {
-        Finder { at: timed.rows.start as usize, end: timed.rows.end as usize }
-    }
-
-    /// The row of a trace, whose id is not before the one asked for last.
-    pub fn find(&mut self, timed: &Timed, low: u64) -> Option<u32> {
-        let rows = &timed.traces.rows()[..self.end.min(timed.traces.rows().len())];
-        let low = low as i64;
+    /// The place of a trace, whose id is not before the one asked for last.
+    fn find(&mut self, rows: &[TraceRow], low: i64) -> Option<usize> {
+        let is_before = |at: usize| rows.get(at).is_some_and(|row| (row.low as i64) <= low);
         // In steps that double: where most traces are asked for, the next is near.
         let mut step = 1;
-        while self.at + step < rows.len() && (rows[self.at + step].low as i64) <= low {
+        while is_before(self.at + step) {
             self.at += step;
             step *= 2;
         }
         while step > 0 {
-            if self.at + step < rows.len() && (rows[self.at + step].low as i64) <= low {
-                self.at += step;
-            } else {
-                step /= 2;
+            match is_before(self.at + step) {
+                true => self.at += step,
+                false => step /= 2,
             }
         }
-        rows.get(self.at).is_some_and(|row| row.low as i64 == low).then_some(self.at as u32)
+        rows.get(self.at).is_some_and(|row| row.low as i64 == low).then_some(self.at)
     }
 }
 
@@ -136,26 +220,68 @@ mod tests {
     use super::*;
     use crate::lake::summary::SummaryBuilder;
     use crate::model::{Scope, Span, TraceId};
+    use std::collections::BTreeMap;
 
     #[test]
     fn each_trace_is_found_whatever_lies_between() {
-        let scope = Scope { project: "default".into(), cluster_id: None, namespace: None };
-        let mut builder = SummaryBuilder::new(&[]);
         let mut lows: Vec<i64> = (0..500).map(|n: i64| (n * n * n - 40_000_000) * 7).collect();
         lows.sort_unstable();
-        for low in &lows {
-            builder.push(&scope, &Span::new(TraceId::narrow(*low as u64), 1));
-        }
-        let summary = Arc::new(Summary::of_bytes(builder.finish().into()).unwrap());
-        let timed = Timed { traces: summary.traces().unwrap(), rows: summary.project_rows("default"), summary };
+        let rows: Vec<TraceRow> = lows.iter().map(|low| TraceRow::new(*low as u64)).collect();
         for stride in [1, 2, 3, 50, 499] {
-            let mut finder = Finder::new(&timed);
+            let mut finder = Finder::default();
             for (number, low) in lows.iter().enumerate().step_by(stride) {
-                assert_eq!(finder.find(&timed, (*low - 1) as u64), None);
-                assert_eq!(finder.find(&timed, *low as u64), Some(number as u32), "{stride} {number}");
-                assert_eq!(finder.find(&timed, *low as u64), Some(number as u32));
+                assert_eq!(finder.find(&rows, low - 1), None);
+                assert_eq!(finder.find(&rows, *low), Some(number), "{stride} {number}");
+                assert_eq!(finder.find(&rows, *low), Some(number));
             }
-            assert_eq!(finder.find(&timed, i64::MAX as u64), None);
+            assert_eq!(finder.find(&rows, i64::MAX), None);
         }
+        assert_eq!(Finder::default().find(&[], 1), None);
+    }
+
+    fn source(lows: impl Iterator<Item = i64>, project: &'static str) -> Source {
+        let scope = Scope { project: project.into(), cluster_id: None, namespace: None };
+        let mut lows: Vec<i64> = lows.collect();
+        lows.sort_unstable();
+        let mut builder = SummaryBuilder::new(&[]);
+        for low in lows {
+            let mut span = Span::new(TraceId::narrow(low as u64), 1);
+            span.timestamp = Some(5_000 + low.rem_euclid(7) * 1_000);
+            builder.push(&scope, &span);
+        }
+        let summary = Summary::of_bytes(builder.finish().into()).unwrap();
+        Source { summary: Arc::new(summary), path: None, times: None }
+    }
+
+    #[test]
+    fn a_walk_in_parts_passes_what_one_in_one_piece_does() {
+        let spread = |n: i64| n.wrapping_mul(0x1234_5678_9abc_def1);
+        let mut sources = Sources::default();
+        sources.sources.push(source((1..300).map(spread), "a"));
+        sources.sources.push(source((200..500).map(spread), "a"));
+        sources.sources.push(source((1..9).map(spread), "b"));
+        sources.keep_project("a");
+        let snapshot = Snapshot::of(vec![], vec![]);
+        let walk = |part_traces: usize, wanted: &dyn Fn(usize, u32) -> bool| {
+            let mut passed = BTreeMap::new();
+            let mut last = None;
+            let mut each = |trace: Passed<'_>| {
+                assert!(last < Some(trace.low as i64), "in order");
+                last = Some(trace.low as i64);
+                passed.insert(trace.low, (*trace.all, trace.places.to_vec()));
+            };
+            sources.walk_parts(&snapshot, "a", part_traces, &Stop::never(), wanted, &mut each).unwrap();
+            passed
+        };
+        let whole = walk(1_000_000, &|_, _| true);
+        assert_eq!(whole.len(), 499);
+        assert_eq!(whole.values().filter(|(all, places)| all.count == 2 && places.len() == 2).count(), 100);
+        for part_traces in [1, 10, 100, 600] {
+            assert_eq!(walk(part_traces, &|_, _| true), whole);
+        }
+        // Wanted by one source, a trace is passed with what the others have of it.
+        let some = walk(50, &|source, row| source == 0 && row < 10);
+        assert_eq!(some.len(), 10);
+        assert!(some.iter().all(|(low, trace)| whole.get(low) == Some(trace)));
     }
 }

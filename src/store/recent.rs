@@ -1,7 +1,8 @@
 //! Summaries of the spans that are in memory, made when they are asked for: searches are few, and spans many.
 //!
-//! Each is of some requests that came one after the other. One that is made anew takes in those before it that are not
-//! much larger, so that a span is summarised again a few times at most, and a memory table has a few summaries.
+//! Each part is of some requests that came one after the other. One that is made anew takes in those before it that are
+//! not much larger, so that a span is summarised again a few times at most, and a memory table has a few summaries. Nor
+//! does a part grow beyond what a summary is made for: making one takes memory too.
 
 use crate::codec::stored::{self, Batch, StoredError};
 use crate::error::Error;
@@ -15,12 +16,16 @@ pub(super) struct Summaries {
     parts: Mutex<Vec<Part>>,
 }
 
-/// A summary of the batches from the end of the part before it.
+/// Spans of a part that is still taken into the next one, at most.
+const MOST_SPANS: u64 = 65_536;
+
+/// Summaries of some batches.
 #[derive(Debug)]
 struct Part {
     start: usize,
     end: usize,
-    summary: Arc<Summary>,
+    spans: u64,
+    summaries: Vec<Arc<Summary>>,
 }
 
 impl Summaries {
@@ -35,20 +40,23 @@ impl Summaries {
             for head in heads {
                 spans += head.map_err(|error| Error::damaged(error.to_string()))?.count as u64;
             }
-            while let Some(part) = parts.last().filter(|part| part.summary.spans() <= 2 * spans) {
+            let goes_on = |part: &&Part, spans: u64| part.spans <= 2 * spans && part.spans <= MOST_SPANS;
+            while let Some(part) = parts.last().filter(|part| goes_on(part, spans)) {
                 start = part.start;
-                spans += part.summary.spans();
+                spans += part.spans;
                 parts.pop();
             }
-            let bytes = summarise(&batches[start..], kept_tags).map_err(|error| Error::damaged(error.to_string()))?;
-            let summary = Summary::of_bytes(bytes).map_err(|error| Error::internal(error.to_string()))?;
-            parts.push(Part { start, end: batches.len(), summary: Arc::new(summary) });
+            let made = summarise(&batches[start..], kept_tags).map_err(|error| Error::damaged(error.to_string()))?;
+            let open = |bytes: Bytes| Summary::of_bytes(bytes).map(Arc::new);
+            let summaries = made.into_iter().map(open).collect::<Result<_, _>>();
+            let summaries = summaries.map_err(|error| Error::internal(error.to_string()))?;
+            parts.push(Part { start, end: batches.len(), spans, summaries });
         }
-        Ok(parts.iter().map(|part| part.summary.clone()).collect())
+        Ok(parts.iter().flat_map(|part| part.summaries.iter().cloned()).collect())
     }
 }
 
-fn summarise(batches: &[Bytes], kept_tags: &[String]) -> Result<Bytes, StoredError> {
+fn summarise(batches: &[Bytes], kept_tags: &[String]) -> Result<Vec<Bytes>, StoredError> {
     let mut places = Vec::new();
     let mut scopes = Vec::with_capacity(batches.len());
     for (number, bytes) in batches.iter().enumerate() {
@@ -64,9 +72,16 @@ fn summarise(batches: &[Bytes], kept_tags: &[String]) -> Result<Bytes, StoredErr
         projects.then_with(|| (a_place.trace_low as i64).cmp(&(b_place.trace_low as i64)))
     });
     let mut builder = SummaryBuilder::new(kept_tags);
+    let mut made = Vec::new();
     for (number, place) in places {
         let body = &batches[number][place.offset..place.offset + place.len];
-        builder.push(&scopes[number], &stored::decode_span(body)?);
+        let span = stored::decode_span(body)?;
+        if builder.is_full() && builder.begins_trace(&scopes[number], &span) {
+            let full = std::mem::replace(&mut builder, SummaryBuilder::new(kept_tags));
+            made.push(full.finish().into());
+        }
+        builder.push(&scopes[number], &span);
     }
-    Ok(builder.finish().into())
+    made.push(builder.finish().into());
+    Ok(made)
 }

@@ -14,15 +14,12 @@
 use super::{SearchQuery, Window};
 use crate::error::Result;
 use crate::lake::file_reader::Damaged;
-use crate::lake::summary::{Matches, RowSet, TraceRow, hash::Token};
-use crate::query::sources::{Finder, Sources, Timed};
+use crate::lake::summary::{Matches, RowSet, Summary, hash::Token};
+use crate::query::sources::Sources;
 use crate::query::stop::Stop;
 use crate::store::Snapshot;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-/// Ids that are sorted at a time.
-const PART: usize = 1 << 20;
 
 /// A trace that may meet the search. Ordered as results are: the newest first, then by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,13 +34,6 @@ pub(super) struct Candidate {
     pub in_doubt: bool,
 }
 
-/// What may meet a query in one source.
-struct Judged {
-    timed: Timed,
-    /// For each condition; none where there are no conditions.
-    conditions: Vec<Matches>,
-}
-
 /// The newest traces after `after` that may meet the query, at most so many, the newest first.
 pub(super) fn candidates(
     snapshot: &Snapshot,
@@ -53,92 +43,42 @@ pub(super) fn candidates(
     at_most: usize,
     stop: &Stop,
 ) -> Result<Vec<Candidate>> {
-    let timed = sources.timed(snapshot, &query.project);
-    let mut judged = Vec::with_capacity(timed.len());
-    for timed in timed {
-        stop.check()?;
-        match conditions(&timed, query) {
-            Ok(conditions) => judged.push(Judged { timed, conditions }),
-            Err(error) => {
-                snapshot.note_damage(error.to_string());
-                sources.damaged.push(error.path.display().to_string());
-            }
-        }
-    }
-    let count = judged.iter().map(|judged| judged.conditions.len()).max().unwrap_or_default();
-    let total = |condition: usize| judged.iter().map(|judged| judged.conditions[condition].rows.count()).sum::<usize>();
-    let rarest = (0..count).map(|condition| (total(condition), condition)).min();
-    let all = judged.iter().map(|judged| judged.timed.rows.len()).sum();
-    let parts = (rarest.map_or(all, |(total, _)| total) / PART + 1).next_power_of_two();
+    sources.keep_project(&query.project);
+    let judged = sources.each(snapshot, |source| conditions(&source.summary, query));
+    stop.check()?;
+    let count = judged.iter().map(Vec::len).max().unwrap_or_default();
+    let total = |condition: usize| judged.iter().map(|judged| judged[condition].rows.count()).sum::<usize>();
+    let rarest = (0..count).min_by_key(|condition| total(*condition));
+    let wanted = |source: usize, row: u32| rarest.is_none_or(|rarest| judged[source][rarest].rows.contains(row));
 
     let window = Window::of(query);
-    let mut finders: Vec<Finder> = judged.iter().map(|judged| Finder::new(&judged.timed)).collect();
     let mut newest: BinaryHeap<Candidate> = BinaryHeap::new();
-    for part in 0..parts {
-        for low in lows(&judged, rarest.map(|(_, condition)| condition), part, parts) {
-            let (mut met, mut told) = (0u128, 0u128);
-            let mut trace: Option<TraceRow> = None;
-            for (judged, finder) in judged.iter().zip(&mut finders) {
-                let Some(row) = finder.find(&judged.timed, low as u64) else { continue };
-                let times = &judged.timed.traces.rows()[row as usize];
-                match &mut trace {
-                    Some(trace) => trace.join(times),
-                    None => trace = Some(*times),
-                }
-                for (number, matches) in judged.conditions.iter().enumerate() {
-                    met |= u128::from(matches.rows.contains(row)) << number;
-                    told |= u128::from(matches.told.contains(row)) << number;
-                }
+    sources.walk(snapshot, &query.project, stop, &wanted, &mut |trace| {
+        let (mut met, mut told) = (0u128, 0u128);
+        for (source, row) in trace.places {
+            for (number, matches) in judged[*source].iter().enumerate() {
+                met |= u128::from(matches.rows.contains(*row)) << number;
+                told |= u128::from(matches.told.contains(*row)) << number;
             }
-            let Some(trace) = trace else { continue };
-            if met.count_ones() as usize != count {
-                continue;
-            }
-            let Some((earliest, last)) = trace.times else { continue };
-            if last < window.first_millis() || earliest > window.last_millis() {
-                continue;
-            }
-            let spans = u64::from(trace.count);
-            let in_doubt = told != met;
-            let candidate = Candidate { newest: Reverse(last.min(window.last_millis())), low, spans, in_doubt };
-            if after.is_some_and(|after| candidate <= after) {
-                continue;
-            }
+        }
+        let Some((earliest, last)) = trace.all.times else { return };
+        if met.count_ones() as usize != count || last < window.first_millis() || earliest > window.last_millis() {
+            return;
+        }
+        let candidate = Candidate {
+            newest: Reverse(last.min(window.last_millis())),
+            low: trace.low as i64,
+            spans: u64::from(trace.all.count),
+            in_doubt: told != met,
+        };
+        if after.is_none_or(|after| candidate > after) {
             newest.push(candidate);
             if newest.len() > at_most {
                 newest.pop();
             }
         }
-        stop.check()?;
-    }
+    })?;
     Ok(newest.into_sorted_vec())
-}
-
-/// The ids that meet a condition in any source, or all ids: those of one of so many parts, in order.
-fn lows(judged: &[Judged], condition: Option<usize>, part: usize, parts: usize) -> Vec<i64> {
-    let mut lows = Vec::new();
-    let shift = 64 - parts.ilog2();
-    for judged in judged {
-        let rows = judged.timed.traces.rows();
-        let mut add = |row: u32| {
-            let low = rows[row as usize].low as i64;
-            // The order of signed numbers, from 0.
-            let place = (low as u64) ^ (1 << 63);
-            if place.checked_shr(shift).unwrap_or_default() == part as u64 {
-                lows.push(low);
-            }
-        };
-        let range = judged.timed.rows.clone();
-        match condition {
-            Some(condition) => {
-                judged.conditions[condition].rows.iter().filter(|row| range.contains(row)).for_each(&mut add);
-            }
-            None => range.for_each(&mut add),
-        }
-    }
-    lows.sort_unstable();
-    lows.dedup();
-    lows
 }
 
 fn all_told(rows: RowSet) -> Matches {
@@ -146,8 +86,7 @@ fn all_told(rows: RowSet) -> Matches {
 }
 
 /// The rows of a source that may meet each condition of a query.
-fn conditions(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<Matches>, Damaged> {
-    let summary = &timed.summary;
+fn conditions(summary: &Summary, query: &SearchQuery) -> std::result::Result<Vec<Matches>, Damaged> {
     let project = query.project.as_str();
     let tokens = (query.span_name.iter().map(|name| Token::Name(name)))
         .chain(query.remote_service.iter().map(|name| Token::Remote(name)))
