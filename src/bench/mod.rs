@@ -1,5 +1,5 @@
 //! The bench: loads a server over HTTP with traces as random as real ones, measures what that cost it, and times lookups
-//! whose every answer is checked.
+//! and searches whose every answer is checked.
 //!
 //! In: a seed or a recording, and a server: one that runs, or one that is started here on an empty folder. Out: a
 //! [`report`] for a person or a program.
@@ -9,6 +9,7 @@
 //! replay   (seed, round)  -> spans ----------^                             | 202: counted and timed; 503: waited, again
 //! measure: /proc of the server, its table's folder  <----------------------+
 //! lookup:  random trace ids of those sent -> answer's spans counted against (seed, number)
+//! search:  questions about a survey of what was sent -> answers held against it
 //! ```
 //!
 //! Invariants:
@@ -21,6 +22,7 @@ mod binary;
 pub mod client;
 pub mod describe;
 pub mod draw;
+mod expect;
 pub mod generate;
 mod growth;
 pub mod load;
@@ -30,7 +32,9 @@ pub mod otlp;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod search;
 pub mod server;
 pub mod shop;
 pub mod source;
+mod survey;
 pub mod write;

@@ -103,6 +103,12 @@ impl Recording {
         self.trace_spans.len()
     }
 
+    /// Microseconds from the oldest time in a round to its end.
+    pub fn length(&self) -> i64 {
+        let before = |&(_, hole): &(usize, Hole)| if let Hole::Time(before) = hole { Some(before) } else { None };
+        self.holes.iter().filter_map(before).max().map_or(0, |before| i64::try_from(before).unwrap_or(i64::MAX))
+    }
+
     /// How many spans the trace has that is number `trace` of its round.
     pub fn span_count(&self, trace: usize) -> usize {
         self.trace_spans.get(trace).map_or(0, |&spans| spans as usize)

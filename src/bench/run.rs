@@ -1,4 +1,4 @@
-//! A run from end to end: a server, the load, its commit, the settled folder, the lookups.
+//! A run from end to end: a server, the load, its commit, the settled folder, the lookups, the searches.
 
 use super::client::{Connection, Target};
 use super::generate::{self, Generator};
@@ -7,6 +7,7 @@ use super::lookup::{LookupApi, LookupReport, look_up};
 use super::measure::{DiskUse, cpu_seconds, disk_use, micros_since, moment, peak_memory, settled_disk_use};
 use super::replay::Recording;
 use super::report::{LoadReport, RunReport};
+use super::search::{DAY, Kind, SearchOptions, SearchReport, search};
 use super::server::{OwnServer, TemporaryFolder, is_in_memory};
 use super::source::Source;
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub load: LoadOptions,
     pub lookups: u64,
     pub lookup_api: LookupApi,
+    /// Of each kind.
+    pub searches: u64,
     pub phase: Phase,
     pub runs: u32,
 }
@@ -43,6 +46,7 @@ pub struct RunOptions {
 pub enum Phase {
     Both,
     Load,
+    /// Lookups and searches.
     Lookup,
 }
 
@@ -57,6 +61,8 @@ struct Subject {
     table: Option<PathBuf>,
     start_to_ready: Option<Duration>,
     own: Option<OwnServer>,
+    /// Whether it began with nothing and gets nothing but this run's load.
+    alone: bool,
     /// Removed after the server has stopped: fields drop in order.
     _folder: Option<TemporaryFolder>,
     notes: Vec<String>,
@@ -110,6 +116,7 @@ impl Subject {
                 table: options.data.as_deref().map(table),
                 start_to_ready: None,
                 own: None,
+                alone: false,
                 _folder: None,
                 notes,
             });
@@ -124,6 +131,7 @@ impl Subject {
             }
         };
         std::fs::create_dir_all(&data).map_err(|error| format!("cannot create {}: {error}", data.display()))?;
+        let is_empty = std::fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
         let mut notes = Vec::new();
         if is_in_memory(&data) {
             let place = data.display();
@@ -136,6 +144,7 @@ impl Subject {
             table: Some(table(&data)),
             start_to_ready: Some(own.start_to_ready),
             own: Some(own),
+            alone: is_empty && options.phase != Phase::Lookup,
             _folder: folder,
             notes,
         })
@@ -169,6 +178,15 @@ async fn run_one(
             Some(lookup)
         }
     };
+    let search = match options.phase {
+        Phase::Both | Phase::Lookup if options.searches > 0 => {
+            let search_options = search_options(options, subject, &source, clock.now_micros(), seed);
+            let search = search(&subject.target, &source, search_options).await?;
+            note_skipped_and_wrong(&search, &mut notes);
+            Some(search)
+        }
+        _ => None,
+    };
     Ok(RunReport {
         run,
         seed,
@@ -178,6 +196,7 @@ async fn run_one(
         start_to_ready_milliseconds: subject.start_to_ready.map(|time| time.as_secs_f64() * 1000.0),
         load,
         lookup,
+        search,
         peak_memory_bytes: subject.pid.and_then(peak_memory),
         notes,
     })
@@ -201,6 +220,20 @@ fn source(options: &RunOptions, recording: Option<Arc<Recording>>, seed: u64, no
             };
             Source::generated(Generator::new(generated), options.spans)
         }
+    }
+}
+
+/// The window reaches from the oldest trace that was sent, or a day ago, to a minute from now: the last traces may end
+/// later than they were sent.
+fn search_options(options: &RunOptions, subject: &Subject, source: &Source, now: i64, seed: u64) -> SearchOptions {
+    let end_ts = now / 1_000 + 60_000;
+    SearchOptions {
+        searches: options.searches,
+        seed,
+        end_ts,
+        lookback: DAY.max(end_ts - source.oldest_start().div_euclid(1_000)),
+        alone: subject.alone,
+        timed: options.phase == Phase::Both,
     }
 }
 
@@ -309,6 +342,23 @@ fn note_mismatches(lookup: &LookupReport, notes: &mut Vec<String>) {
     if lookup.mismatches > 0 {
         notes.push(
             "answers differ from what was sent: on a server that keeps older loads give each load a --seed of its own"
+                .to_owned(),
+        );
+    }
+}
+
+fn note_skipped_and_wrong(search: &SearchReport, notes: &mut Vec<String>) {
+    for kind in &search.skipped {
+        let why = if *kind == Kind::RareTag.name() {
+            "a recording's tags come again in each round"
+        } else {
+            "nothing to ask for was sent"
+        };
+        notes.push(format!("no searches of the kind {kind:?}: {why}"));
+    }
+    if search.mismatches() > 0 {
+        notes.push(
+            "found is what was not sent, or the other way round: searches look back a day, so an older load is not found"
                 .to_owned(),
         );
     }

@@ -13,7 +13,7 @@ pub struct Source {
     spans: u64,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Generated(Generator),
     Replayed {
         recording: Arc<Recording>,
@@ -43,6 +43,21 @@ impl Source {
         let interval = (1_000_000 * round / u64::from(rate.max(1))) as i64;
         let (traces, spans) = (rounds * recording.traces() as u64, rounds * round);
         Source { kind: Kind::Replayed { recording, seed, end, interval }, traces, spans }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// When the oldest span starts at the earliest, in microseconds since 1970 UTC.
+    pub fn oldest_start(&self) -> i64 {
+        match &self.kind {
+            Kind::Generated(generator) => generator.options.first_start,
+            Kind::Replayed { recording, end, interval, .. } => {
+                let rounds = (self.spans / recording.spans() as u64) as i64;
+                (end - interval * (rounds - 1).max(0)).saturating_sub(recording.length())
+            }
+        }
     }
 
     pub fn traces(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! `spanlake bench`: loads a server with realistic traces, measures it, and times lookups.
+//! `spanlake bench`: loads a server with realistic traces, measures it, and times lookups and searches.
 
 use crate::bench::describe::describe;
 use crate::bench::generate::{self, Generator};
@@ -18,7 +18,10 @@ const SAMPLE: u64 = 5000;
 
 const LONG_ABOUT: &str = "\
 Loads a server over HTTP with traces as random as real ones, measures what that cost it, then asks for random traces \
-by id and checks each answer's spans.
+by id and checks each answer's spans, and then asks Zipkin's API what people ask it before they have an id: the newest \
+20 traces of a service, those with a tag that some of its traces have, a trace by a random tag, a tag that nobody sent, \
+traces in which a service took long, the names of services, of their spans and of those they call, and who called whom \
+in a day. Each of these is asked --searches times, and the answers are checked by what was sent.
 
 Without --url it starts a server of its own on an empty folder, measures it, stops it and removes the folder. The \
 server's CPU seconds count until all that it acknowledged is committed. Bytes on disk are all that lies in the folder of \
@@ -42,7 +45,7 @@ pub fn command() -> Command {
     let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
     let count = || value_parser!(u32).range(1..);
     Command::new("bench")
-        .about("Load a server with realistic traces, measure it, and time lookups")
+        .about("Load a server with realistic traces, measure it, and time lookups and searches")
         .long_about(LONG_ABOUT)
         .after_help(EXAMPLES)
         .arg(Arg::new("url").long("url").value_name("URL").help("The server; without it one is started for each run"))
@@ -90,12 +93,13 @@ pub fn command() -> Command {
                 .value_parser(PossibleValuesParser::new(LookupApi::ALL.map(LookupApi::name)))
                 .help("The API to look up by"),
         )
+        .arg(number("searches", "200", "Questions of each kind of search; 0 for none").value_parser(value_parser!(u64)))
         .arg(
             Arg::new("only")
                 .long("only")
                 .value_name("HALF")
                 .value_parser(["load", "lookup"])
-                .help("Only load, or only look up what an earlier load of the same seed and spans sent"),
+                .help("Only load, or only look up and search for what an earlier load of the same seed and spans sent"),
         )
         .arg(
             number("runs", "1", "Runs, each with a seed of its own; all are shown and the best is named")
@@ -194,6 +198,7 @@ fn options(matches: &ArgMatches) -> Result<RunOptions, String> {
         },
         lookups: long("lookups"),
         lookup_api: LookupApi::from_name(text("lookup")).unwrap_or(LookupApi::Ats),
+        searches: long("searches"),
         phase: match text("only") {
             "load" => Phase::Load,
             "lookup" => Phase::Lookup,
@@ -228,9 +233,16 @@ mod tests {
     fn without_arguments_a_million_spans_are_sent_to_a_server_of_its_own() {
         let options = parse(&[]).unwrap();
         assert_eq!((options.spans, options.lookups, options.runs, options.seed), (1_000_000, 2000, 1, 1));
+        assert_eq!(options.searches, 200);
         assert_eq!(options.load.format, Format::ZipkinV2);
         assert!(options.url.is_none() && options.data.is_none());
         assert_eq!(options.phase, Phase::Both);
+    }
+
+    #[test]
+    fn searches_can_be_left_out() {
+        assert_eq!(parse(&["--searches", "0"]).unwrap().searches, 0);
+        assert!(parse(&["--searches", "-1"]).is_err());
     }
 
     #[test]
