@@ -92,6 +92,9 @@ pub struct Generator {
 /// What a trace has on average: sets how far apart the traces of a given rate start.
 pub const MEAN_SPANS: u32 = 44;
 
+/// A trace starts up to so many random bits of microseconds after its turn.
+const JITTER_BITS: u32 = 20;
+
 impl Generator {
     pub fn new(options: Options) -> Self {
         Generator { shop: Shop::new(), options }
@@ -122,10 +125,19 @@ impl Generator {
         let size = draw_size(&mut draw);
         let mut growth = Growth { shop: &self.shop, shared_spans: self.options.shared_spans, trace, draw, size };
         growth.grow();
-        let interval = 1_000_000.0 * f64::from(MEAN_SPANS) / f64::from(self.options.rate.max(1));
         // Arrivals are independent of each other: within about a second their order is random.
-        let jitter = growth.draw.bits(Field::Start, 20) as i64;
-        growth.settle_times(self.options.first_start + (interval * number as f64) as i64 + jitter);
+        let jitter = growth.draw.bits(Field::Start, JITTER_BITS) as i64;
+        growth.settle_times(self.turn(number) + jitter);
+    }
+
+    /// When a trace starts at the latest, in microseconds since 1970 UTC.
+    pub fn latest_start(&self, number: u64) -> i64 {
+        self.turn(number) + (1 << JITTER_BITS)
+    }
+
+    fn turn(&self, number: u64) -> i64 {
+        let interval = 1_000_000.0 * f64::from(MEAN_SPANS) / f64::from(self.options.rate.max(1));
+        self.options.first_start + (interval * number as f64) as i64
     }
 }
 

@@ -182,7 +182,7 @@ async fn run_one(
         Phase::Both | Phase::Lookup if options.searches > 0 => {
             let search_options = search_options(options, subject, &source, clock.now_micros(), seed);
             let search = search(&subject.target, &source, search_options).await?;
-            note_skipped_and_wrong(&search, &mut notes);
+            note_skipped_and_wrong(&search, options.phase, &mut notes);
             Some(search)
         }
         _ => None,
@@ -223,10 +223,10 @@ fn source(options: &RunOptions, recording: Option<Arc<Recording>>, seed: u64, no
     }
 }
 
-/// The window reaches from the oldest trace that was sent, or a day ago, to a minute from now: the last traces may end
-/// later than they were sent.
+/// The window reaches from a day before its end, or from the oldest trace that is sent, to a minute after the start of the
+/// newest: its spans start later.
 fn search_options(options: &RunOptions, subject: &Subject, source: &Source, now: i64, seed: u64) -> SearchOptions {
-    let end_ts = now / 1_000 + 60_000;
+    let end_ts = now.max(source.latest_start()) / 1_000 + 60_000;
     SearchOptions {
         searches: options.searches,
         seed,
@@ -347,7 +347,7 @@ fn note_mismatches(lookup: &LookupReport, notes: &mut Vec<String>) {
     }
 }
 
-fn note_skipped_and_wrong(search: &SearchReport, notes: &mut Vec<String>) {
+fn note_skipped_and_wrong(search: &SearchReport, phase: Phase, notes: &mut Vec<String>) {
     for kind in &search.skipped {
         let why = if *kind == Kind::RareTag.name() {
             "a recording's tags come again in each round"
@@ -356,10 +356,7 @@ fn note_skipped_and_wrong(search: &SearchReport, notes: &mut Vec<String>) {
         };
         notes.push(format!("no searches of the kind {kind:?}: {why}"));
     }
-    if search.mismatches() > 0 {
-        notes.push(
-            "found is what was not sent, or the other way round: searches look back a day, so an older load is not found"
-                .to_owned(),
-        );
+    if search.mismatches() > 0 && phase == Phase::Lookup {
+        notes.push("searches look back a day: what was loaded before that is not found".to_owned());
     }
 }

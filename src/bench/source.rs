@@ -60,6 +60,14 @@ impl Source {
         }
     }
 
+    /// When the newest trace starts at the latest, in microseconds since 1970 UTC.
+    pub fn latest_start(&self) -> i64 {
+        match &self.kind {
+            Kind::Generated(generator) => generator.latest_start(self.traces.saturating_sub(1)),
+            Kind::Replayed { end, .. } => *end,
+        }
+    }
+
     pub fn traces(&self) -> u64 {
         self.traces
     }

@@ -1,0 +1,48 @@
+//! The bench finds what it sent, and says so where it does not.
+
+use crate::support::server::output;
+use serde_json::Value;
+use std::path::Path;
+
+/// The report of one run and the exit code.
+fn bench(data: &Path, arguments: &[&str]) -> (Value, i32) {
+    let fixed = ["bench", "--json", "--spans", "2000", "--lookups", "10", "--searches", "12", "--data"];
+    let arguments: Vec<&str> =
+        fixed.into_iter().chain([data.to_str().unwrap()]).chain(arguments.iter().copied()).collect();
+    let output = output(&arguments, data);
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    (report["runs"][0].clone(), output.status.code().unwrap())
+}
+
+/// Each kind's name and mismatches.
+fn kinds(run: &Value) -> Vec<(&str, u64)> {
+    let kinds = run["search"]["kinds"].as_array().unwrap();
+    kinds.iter().map(|kind| (kind["kind"].as_str().unwrap(), kind["mismatches"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn every_kind_of_search_is_answered_as_it_was_sent_and_a_load_that_never_was_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    // A server's span that shares its client's id is what Zipkin's rules for merging are about.
+    let (run, code) = bench(dir.path(), &["--shared-spans", "--seed", "61"]);
+    let right = [
+        ("newest 20", 0),
+        ("tag", 0),
+        ("rare tag", 0),
+        ("no match", 0),
+        ("duration", 0),
+        ("services", 0),
+        ("span names", 0),
+        ("remote services", 0),
+        ("dependencies", 0),
+    ];
+    assert_eq!((kinds(&run), code), (right.to_vec(), 0), "{run:#}");
+
+    // Its traces are not there, its services are.
+    let (run, code) = bench(dir.path(), &["--only", "lookup", "--seed", "62"]);
+    let kinds = kinds(&run);
+    assert_eq!((kinds[2], code), (("rare tag", 22), 1), "{run:#}");
+    assert_eq!(kinds[3], ("no match", 0));
+    assert_eq!(run["lookup"]["mismatches"], 20);
+}
