@@ -17,6 +17,7 @@ pub mod admin;
 pub mod ats;
 mod body;
 mod budget;
+mod compress;
 mod cors;
 mod grpc;
 mod lookup;
@@ -114,6 +115,7 @@ pub fn router(context: Shared) -> Router {
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(compress::layer))
         .layer(middleware::from_fn_with_state(origins, cors::layer))
         .layer(middleware::from_fn_with_state(counters, metrics::layer))
         .with_state(context)

@@ -2,6 +2,7 @@
 
 mod ats;
 mod bad_input;
+mod compress;
 mod formats;
 mod grpc;
 mod limits;
