@@ -277,7 +277,13 @@ impl DataFile {
         for place in places.split(',') {
             let place = place.split_once(' ').map(|(offset, length)| (offset.parse(), length.parse()));
             let Some((Ok(offset), Ok(length))) = place else { return Ok(None) };
-            match Summary::of_file(loaded.source.clone(), offset, length, self.path.clone()) {
+            // All of it is read once, which checks it: what is damaged now is made again from the rows.
+            let whole = usize::try_from(length).map_err(ParquetError::from);
+            let whole = whole.and_then(|length| loaded.source.get_bytes(offset, length));
+            let opened = whole
+                .map_err(|error| self.damaged(loaded, error))
+                .and_then(|_| Summary::of_file(loaded.source.clone(), offset, length, self.path.clone()));
+            match opened {
                 Ok(summary) => summaries.push(summary),
                 Err(error) => {
                     tracing::warn!(%error, "a summary cannot be read; it is made again from the rows");

@@ -61,6 +61,7 @@ enum Place {
 pub struct Summary {
     number: u64,
     place: Place,
+    length: u64,
     head: Head,
 }
 
@@ -104,7 +105,7 @@ impl Summary {
 
     fn open(place: Place, length: u64) -> Result<Summary, Damaged> {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let mut summary = Summary { number, place, head: Head::default() };
+        let mut summary = Summary { number, place, length, head: Head::default() };
         summary.head = summary.read_head(length).map_err(|error| summary.damaged(error))?;
         Ok(summary)
     }
@@ -171,6 +172,11 @@ impl Summary {
                 what: format!("the summary has {}", fault.what),
             },
         }
+    }
+
+    /// How many bytes it takes.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// How many spans it is of.

@@ -10,6 +10,7 @@ mod power_cut;
 mod real_disk;
 mod searches;
 mod snapshots;
+mod summaries;
 mod tap;
 mod unreadable;
 
