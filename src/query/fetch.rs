@@ -1,5 +1,6 @@
 //! The spans of several traces at once: one pass over each file, however many traces lie in it.
 
+use super::origin::Rows as Found;
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::lake::rows::Rows;
@@ -18,7 +19,7 @@ pub(super) fn traces(
     lows: &[u64],
     damaged: &mut Vec<String>,
     stop: &Stop,
-) -> Result<HashMap<u64, Vec<Span<'static>>>> {
+) -> Result<HashMap<u64, Found>> {
     let mut found: HashMap<u64, Vec<(Span<'static>, Scope<'static>)>> =
         lows.iter().map(|low| (*low, Vec::new())).collect();
     for memtable in &snapshot.memtables {
@@ -59,7 +60,9 @@ pub(super) fn traces(
     let settled = found.into_iter().map(|(low, mut spans)| {
         spans.sort_unstable();
         spans.dedup();
-        (low, spans.into_iter().map(|(span, _)| span).collect())
+        let mut found = Found::with_capacity(spans.len());
+        spans.into_iter().for_each(|(span, scope)| found.push(span, &scope));
+        (low, found)
     });
     Ok(settled.collect())
 }

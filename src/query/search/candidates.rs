@@ -137,8 +137,22 @@ fn lows(judged: &[Judged], condition: Option<usize>, part: usize, parts: usize) 
     lows
 }
 
-/// The rows of a source that may meet each condition of a query.
+/// The rows of a source that may meet each condition of a query; in every source the same conditions in the same order.
 fn conditions(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<RowSet>, Damaged> {
+    let mut conditions = on_spans(timed, query)?;
+    if let Some(application) = query.application.as_deref() {
+        let (summary, project) = (&timed.summary, query.project.as_str());
+        let mut rows = summary.having(project, None, Token::Application(application))?;
+        if let Some(section) = summary.section(project, application) {
+            rows.unite(&summary.of_section(section)?);
+        }
+        conditions.push(rows);
+    }
+    Ok(conditions)
+}
+
+/// The same of the conditions that spans of the service meet, if one is given.
+fn on_spans(timed: &Timed, query: &SearchQuery) -> std::result::Result<Vec<RowSet>, Damaged> {
     let summary = &timed.summary;
     let project = query.project.as_str();
     let tokens = (query.span_name.iter().map(|name| Token::Name(name)))
