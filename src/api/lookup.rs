@@ -73,7 +73,7 @@ trait Source {
 /// One trace.
 impl Source for TraceCursor {
     fn next_chunk(&mut self) -> Result<Option<Chunk>> {
-        Ok(TraceCursor::next_chunk(self)?.map(|spans| Chunk { spans, ends_trace: false }))
+        Ok(TraceCursor::next_chunk(self)?.map(|spans| Chunk::of(spans, false)))
     }
 
     fn damaged(&self) -> &[String] {
@@ -124,9 +124,9 @@ impl Source for Many {
             match spans {
                 Some(spans) => {
                     self.open = Some((cursor, true));
-                    return Ok(Some(Chunk { spans, ends_trace: false }));
+                    return Ok(Some(Chunk::of(spans, false)));
                 }
-                None if found => return Ok(Some(Chunk { spans: Vec::new(), ends_trace: true })),
+                None if found => return Ok(Some(Chunk::of(Vec::new(), true))),
                 None => {}
             }
         }
@@ -331,7 +331,7 @@ impl Sender {
         let mut found = false;
         while let Some(chunk) = source.next_chunk()? {
             self.stop.check()?;
-            if !found && !chunk.spans.is_empty() {
+            if !found && !chunk.rows.spans.is_empty() {
                 format.begin(out);
                 found = true;
             }
@@ -395,8 +395,8 @@ enum Held<S> {
 }
 
 fn write(chunk: Chunk, format: &mut impl Format, out: &mut Vec<u8>) {
-    if !chunk.spans.is_empty() {
-        format.spans(chunk.spans, out);
+    if !chunk.rows.spans.is_empty() {
+        format.spans(chunk.rows.spans, out);
     }
     if chunk.ends_trace {
         format.end_trace(out);

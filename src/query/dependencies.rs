@@ -228,7 +228,7 @@ impl Walk<'_> {
             let mut found = fetch::traces(self.snapshot, self.project, &lows, &mut self.damaged, self.stop)?;
             for trace in batch {
                 let mut linking = Linking::default();
-                found.remove(&trace.low).unwrap_or_default().iter().for_each(|span| linking.add(span));
+                found.remove(&trace.low).unwrap_or_default().spans.iter().for_each(|span| linking.add(span));
                 self.add(trace, linking);
             }
             rest = later;

@@ -2,6 +2,7 @@
 //!
 //! Whole, to be given out; or some columns of them, to be looked at as they go by.
 
+use super::origin::Rows as Found;
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::lake::rows::Rows;
@@ -20,7 +21,7 @@ pub(super) fn traces(
     lows: &[u64],
     damaged: &mut Vec<String>,
     stop: &Stop,
-) -> Result<HashMap<u64, Vec<Span<'static>>>> {
+) -> Result<HashMap<u64, Found>> {
     let mut found: HashMap<u64, Vec<(Span<'static>, Scope<'static>)>> =
         lows.iter().map(|low| (*low, Vec::new())).collect();
     for memtable in &snapshot.memtables {
@@ -61,7 +62,9 @@ pub(super) fn traces(
     let settled = found.into_iter().map(|(low, mut spans)| {
         spans.sort_unstable();
         spans.dedup();
-        (low, spans.into_iter().map(|(span, _)| span).collect())
+        let mut found = Found::with_capacity(spans.len());
+        spans.into_iter().for_each(|(span, scope)| found.push(span, &scope));
+        (low, found)
     });
     Ok(settled.collect())
 }

@@ -7,6 +7,7 @@
 pub mod dependencies;
 mod fetch;
 pub mod names;
+pub mod origin;
 pub mod search;
 mod sources;
 pub mod sql;

@@ -4,6 +4,7 @@
 //! and they are merged as they are read and decoded. So a trace of a million spans takes little more memory than one of
 //! a few thousand: beside what is being given out, the places of those spans that are not yet in a file.
 
+use super::origin::Rows as Chunk;
 use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
 use crate::lake::file_reader::TraceRows;
@@ -33,14 +34,18 @@ pub struct TraceQuery {
 
 impl TraceQuery {
     fn matches(&self, scope: &Scope<'_>, id: TraceId) -> bool {
-        let narrowed = |asked: &Option<String>, stored: Option<&str>| match (asked, stored) {
-            (Some(asked), Some(stored)) => asked == stored,
-            _ => true,
-        };
         scope.project == self.project
             && (!self.strict || id.high == self.trace_id.high)
-            && narrowed(&self.cluster_id, scope.cluster_id.as_deref())
-            && narrowed(&self.namespace, scope.namespace.as_deref())
+            && narrowed(self.cluster_id.as_deref(), scope.cluster_id.as_deref())
+            && narrowed(self.namespace.as_deref(), scope.namespace.as_deref())
+    }
+}
+
+/// Whether what was stored with a span is what is asked for; what was stored without any matches.
+pub fn narrowed(asked: Option<&str>, stored: Option<&str>) -> bool {
+    match (asked, stored) {
+        (Some(asked), Some(stored)) => asked == stored,
+        _ => true,
     }
 }
 
@@ -122,19 +127,24 @@ impl TraceCursor {
 
     /// The next spans, at most a few thousand and about a megabyte, by trace id and start; `None` after the last.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<Span<'static>>>> {
-        let mut chunk = Vec::new();
+        Ok(self.next_rows()?.map(|rows| rows.spans))
+    }
+
+    /// As [`TraceCursor::next_chunk`], with where the spans are from.
+    pub fn next_rows(&mut self) -> Result<Option<Chunk>> {
+        let mut chunk = Chunk::default();
         let mut bytes = 0;
-        while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+        while chunk.spans.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
             let Some(found) = self.next_found()? else { break };
             // Sources are sorted alike, so equal rows come one after the other.
             if self.last.as_ref() == Some(&found) {
                 continue;
             }
             bytes += weight(&found.0);
-            chunk.push(found.0.clone());
+            chunk.push(found.0.clone(), &found.1);
             self.last = Some(found);
         }
-        Ok((!chunk.is_empty()).then_some(chunk))
+        Ok((!chunk.spans.is_empty()).then_some(chunk))
     }
 
     fn next_found(&mut self) -> Result<Option<Found>> {

@@ -1,5 +1,6 @@
 //! The integration tests: real sockets, real files, the real binary. One program, because linking is what costs.
 
+mod ats;
 mod bench;
 mod config;
 mod http;

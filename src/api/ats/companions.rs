@@ -9,11 +9,15 @@
 //! * A list or a search that finds nothing has the code of a miss, but for the list of groups, for which the product
 //!   knows no such code.
 //! * Of a trace there is one entry. It describes the newest span of the application that meets all conditions, after
-//!   the pieces of each span were put together: the trace's other spans are had by its id.
+//!   the pieces of each span were put together: the trace's other spans are had by its id. A span that was posted with
+//!   both sides of a call and a name in three parts is one span.
+//! * Entries are in the order of the application's newest spans inside the window, the newest first; the limit leaves out
+//!   those at the end.
 
 use super::super::Refusal;
-use crate::codec::zipkin::ats::{Parts, failed, parts};
+use crate::codec::zipkin::ats::{Parts, failed, is_echo, parts};
 use crate::model::{Kind, Span, trace};
+use crate::query::search::SearchQuery;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -87,11 +91,15 @@ pub(super) fn group(query: &str) -> Result<Option<String>, Refusal> {
 pub(super) fn application(in_path: &str) -> Result<String, Refusal> {
     let name = in_path.trim();
     if name.is_empty() || name.len() > LONGEST_TEXT {
-        let remedy =
-            format!("send the application's name, up to {LONGEST_TEXT} bytes, between /applications/ and the next /");
-        return Err(Refusal::invalid(format!("application in url is invalid.\npath: {remedy}")));
+        return Err(bad_application());
     }
     Ok(name.to_lowercase())
+}
+
+pub(super) fn bad_application() -> Refusal {
+    let remedy =
+        format!("send the application's name, up to {LONGEST_TEXT} bytes, between /applications/ and the next /");
+    Refusal::invalid(format!("application in url is invalid.\npath: {remedy}"))
 }
 
 /// Which traces are asked for.
@@ -141,6 +149,20 @@ impl TracesQuery {
             // Of the values the product names 1 alone; 0 is what its answers say of a call that went well.
             failed: parameters.number("status", (0, 1))? == Some(1),
         })
+    }
+
+    /// The search for what may meet the conditions: the newest of it first, without an end.
+    pub(super) fn search(&self, project: String) -> SearchQuery {
+        SearchQuery {
+            project,
+            application: Some(self.application.clone()),
+            end_ts: self.end_time,
+            lookback: self.end_time - self.start_time,
+            limit: usize::MAX,
+            // Agents disagree about the width of an id: the right 16 digits decide.
+            strict: false,
+            ..SearchQuery::default()
+        }
     }
 
     /// Whether a span of these parts meets all conditions.
@@ -222,7 +244,7 @@ impl Chains {
 
     /// Takes rows of the trace at hand.
     pub(super) fn feed(&mut self, rows: impl IntoIterator<Item = Row>) {
-        for (row, namespace) in rows {
+        for (row, namespace) in rows.into_iter().filter(|(row, _)| !is_echo(row)) {
             if self.rows.len() < MOST_ROWS {
                 self.rows.push((row, namespace));
             } else {

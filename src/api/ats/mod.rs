@@ -1,4 +1,5 @@
-//! The ATS API of Huawei's APM 1.0: spans in Zipkin's v1 JSON, posted and asked for under a project's id.
+//! The ATS API of Huawei's APM 1.0: spans in Zipkin's v1 JSON, posted and asked for under a project's id, and what leads
+//! to a trace's id ([`companions`] says what is asked and answered, [`inventory`] has the routes).
 //!
 //! Every answer to a GET, and every error, is one JSON document: `errorCode`, `errorMessage`, `responseInfo`. The first
 //! three digits of a code are the HTTP status that it goes with (`SVCSTG.ATS.400101`), which the product's own
@@ -6,9 +7,8 @@
 //! page of that product does.
 
 mod answer;
-// The routes to these come with the search that they ask.
-#[cfg_attr(not(test), expect(dead_code))]
 mod companions;
+mod inventory;
 
 use super::lookup::{self, Outcome};
 use super::{Context, Refusal, Route, Shared, body, post_spans, project};
@@ -28,6 +28,23 @@ use std::borrow::Cow;
 pub(super) static ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/v1/{project_id}/ats/spans", handler: || post(post_v1) },
     Route { method: Method::GET, path: "/v1/{project_id}/ats/spans", handler: || get(get_trace) },
+    Route { method: Method::GET, path: "/v1/{project_id}/ats/traces", handler: || get(inventory::get_traces) },
+    Route {
+        method: Method::GET,
+        path: "/v1/{project_id}/ats/applications",
+        handler: || get(inventory::get_applications),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/{project_id}/ats/applications/{application}/instances",
+        handler: || get(inventory::get_instances),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/{project_id}/ats/applications/{application}/transactions",
+        handler: || get(inventory::get_transactions),
+    },
+    Route { method: Method::GET, path: "/v1/{project_id}/atps/monitorgroups", handler: || get(inventory::get_groups) },
 ];
 
 /// Something was found.
@@ -42,7 +59,7 @@ type ProjectId = Result<Path<String>, PathRejection>;
 async fn post_v1(State(context): State<Shared>, id: ProjectId, headers: HeaderMap, body: Body) -> Response {
     let posted = async {
         let scope = Scope {
-            project: project_of(&context, id, &headers)?.into(),
+            project: project_of(&context, in_path(&id), &headers)?.into(),
             cluster_id: name(&headers, "clusterId")?.map(Cow::Owned),
             namespace: name(&headers, "namespace")?.map(Cow::Owned),
         };
@@ -63,7 +80,7 @@ async fn get_trace(
 ) -> Response {
     let looked_up = async {
         let query = TraceQuery {
-            project: project_of(&context, id, &headers)?,
+            project: project_of(&context, in_path(&id), &headers)?,
             trace_id: trace_id(parameters.as_deref().unwrap_or_default())?,
             // Agents disagree about the width of an id: the right 16 digits decide.
             strict: false,
@@ -112,14 +129,23 @@ fn refused(refusal: Refusal) -> Response {
     refusal.around(body)
 }
 
+/// The id in a path, if it is a text at all.
+fn in_path(id: &ProjectId) -> Option<&str> {
+    id.as_ref().ok().map(|Path(id)| id.as_str())
+}
+
 /// The path's id, checked whether or not projects are isolated.
-fn project_of(context: &Context, id: ProjectId, headers: &HeaderMap) -> Result<String, Refusal> {
+fn project_of(context: &Context, id: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
     match id {
-        Ok(Path(id)) if project::is_id(&id) => project::resolve(context.config.projects, Some(&id), headers),
-        _ => Err(Refusal::invalid(
-            "projectId in url is invalid.\npath: send 1 to 64 letters, digits, _ or - between /v1/ and /ats/spans",
-        )),
+        Some(id) if project::is_id(id) => project::resolve(context.config.projects, Some(id), headers),
+        _ => Err(bad_project()),
     }
+}
+
+fn bad_project() -> Refusal {
+    Refusal::invalid(
+        "projectId in url is invalid.\npath: send 1 to 64 letters, digits, _ or - between /v1/ and the next /",
+    )
 }
 
 /// The text of a header; one that is blank counts as not sent.

@@ -29,13 +29,13 @@ impl Source for Steps {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let spans = |rows| vec![Span::new(TraceId::narrow(1), 1); rows];
         match self.steps.pop_front() {
-            Some(Step::Rows(rows)) => Ok(Some(Chunk { spans: spans(rows), ends_trace: false })),
-            Some(Step::Ends(rows)) => Ok(Some(Chunk { spans: spans(rows), ends_trace: true })),
+            Some(Step::Rows(rows)) => Ok(Some(Chunk::of(spans(rows), false))),
+            Some(Step::Ends(rows)) => Ok(Some(Chunk::of(spans(rows), true))),
             Some(Step::Fails) => Err(Error::damaged("a page cannot be read")),
             Some(Step::Panics) => panic!("a fault in a source"),
             Some(Step::Damaged) => {
                 self.damaged.push(format!("part-{}.parquet", self.damaged.len()));
-                Ok(Some(Chunk { spans: Vec::new(), ends_trace: false }))
+                Ok(Some(Chunk::of(Vec::new(), false)))
             }
             None => Ok(None),
         }

@@ -147,11 +147,7 @@ fn answer(context: &Context, found: &Names, keep: bool) -> Response {
             headers.append(header::VARY, HeaderValue::from_static(project::HEADER));
         }
     }
-    let mut missing = found.damaged.clone();
-    if found.overflow > 0 {
-        missing.push(format!("{} names more than are kept", found.overflow));
-    }
-    lookup::mark_damage(&missing, &mut response);
+    lookup::mark_damage(&found.missing(), &mut response);
     response
 }
 

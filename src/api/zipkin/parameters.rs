@@ -109,6 +109,7 @@ impl<'a> Parameters<'a> {
         Ok(SearchQuery {
             project,
             service: self.name("serviceName"),
+            application: None,
             remote_service: self.name("remoteServiceName"),
             // What the peer's UI sends for any.
             span_name: self.name("spanName").filter(|name| name != "all"),

@@ -18,7 +18,7 @@
 
 pub mod parts;
 
-pub use parts::{Parts, failed, parts};
+pub use parts::{Parts, application, failed, is_echo, parts};
 
 use super::v1::{self, Mark, V1Annotation, V1BinaryAnnotation, V1Span, V1Value};
 use super::write::{push_endpoint, push_escaped, push_hex, push_i64, push_json_text};

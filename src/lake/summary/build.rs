@@ -1,5 +1,6 @@
 //! Makes the summary of rows, as they are written.
 
+use super::applications::Applications;
 use super::blob::Blobs;
 use super::hash::{Token, half_octave, lower, tag_hash};
 use super::keyed::KeyedWriter;
@@ -78,6 +79,7 @@ pub struct SummaryBuilder {
     /// Section, half octave, rank.
     durations: Vec<(u32, u8, u32)>,
     names: NameSets,
+    applications: Applications,
     /// What the present trace has already: hashes of tokens with their sections.
     in_trace: HashTable<u64>,
     link_spans: Vec<LinkSpan>,
@@ -108,6 +110,7 @@ impl SummaryBuilder {
             occurrences: Vec::new(),
             durations: Vec::new(),
             names: NameSets::new(kept_tags),
+            applications: Applications::default(),
             in_trace: HashTable::new(),
             link_spans: Vec::new(),
             linker: Linker::default(),
@@ -137,6 +140,11 @@ impl SummaryBuilder {
         let facts = LinkSpan::of(span, |_| 0);
         self.link_spans.push(LinkSpan { local: local.name, remote: remote_number, ..facts });
         self.tokens(project, local.section, span, remote);
+        let service = self.sections.get(local.section as usize).map_or("", |section| &section.service);
+        let namespace = scope.namespace.as_deref();
+        if let Some(application) = self.applications.add(&mut self.names, project, namespace, service, span) {
+            self.token(local.section, application, TOLD);
+        }
     }
 
     fn tokens(&mut self, project: u32, section: u32, span: &Span<'_>, remote: Option<&str>) {

@@ -12,13 +12,13 @@
 //! places      per local service: the traces that it has spans in, and of these those of each duration    rowset
 //! dictionary  per token and service: the traces with a span of the service that has the token            keyed
 //! rare        tokens of few traces, by a few bits of their hash                                          rare
-//! names       services, span names, remote services, values of tags                                      names
+//! names       services, span names, remote services, values of tags, what the ATS API lists              names
 //! links       the calls between services of each trace, and of each hour                                 links
 //! head        where all that is; it stays in memory
 //! ```
 //!
-//! A token is a span's name, its remote service, an annotation's value, a tag's key, or a tag with its value
-//! ([`hash::Token`]).
+//! A token is a span's name, its remote service, an annotation's value, a tag's key, a tag with its value, or the
+//! application of the ATS API where that is not the local service ([`hash::Token`]).
 //!
 //! Invariants:
 //! * a trace that meets a condition is among those that the summary names for it; others may be (hashes meet, a rare
@@ -42,6 +42,7 @@
 //! look at a few columns of one page; one that is nowhere, that of a quarter of a page. Larger blocks and higher bounds
 //! save a hundredth of the bytes, and make what is looked at in vain twice or four times as long.
 
+mod applications;
 mod bits;
 mod blob;
 mod build;

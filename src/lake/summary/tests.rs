@@ -1,7 +1,9 @@
 //! What a summary promises, held to the spans that it was made of.
 
 use super::hash::Token;
+use super::owner_of;
 use super::{NameKind, NameList, RowSet, Summary, SummaryBuilder};
+use crate::codec::zipkin::ats::{is_echo, parts};
 use crate::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -239,4 +241,110 @@ fn damaged_bytes_are_an_error_or_another_answer_and_never_a_panic() {
         let _ = summary.names(NameKind::Span, "a", "cart", &mut NameList::default());
         let _ = (summary.links().is_ok(), summary.hours("a").is_ok(), summary.traces().is_ok());
     }
+}
+
+/// Spans whose parts come from wherever they may come from, some of them rows of a posted v1 span.
+fn calls(seed: u64, traces: u64) -> Vec<(Scope<'static>, Span<'static>)> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut spans = Vec::new();
+    for low in 1..=traces {
+        for id in 1..=random.random_range(1..6u64) {
+            let namespace = random.random_bool(0.4).then(|| format!("ns{}", random.random_range(0..2)).into());
+            let scope = Scope { project: "a".into(), cluster_id: None, namespace };
+            let mut span = Span::new(TraceId::narrow(low), id);
+            let service = random.random_bool(0.8).then(|| SERVICES[random.random_range(0..4)].into());
+            let ipv4 = random.random_bool(0.7).then(|| [10, 0, 0, random.random_range(1..4)].into());
+            let ipv6 = random.random_bool(0.2).then(|| [0, 0, 0, 0, 0, 0, 0, random.random_range(1..3)].into());
+            let port = random.random_bool(0.5).then(|| random.random_range(80..83));
+            let local = Endpoint { service, ipv4, ipv6, port };
+            span.local = (!local.is_empty()).then_some(local);
+            span.name = match random.random_range(0..5) {
+                0 => None,
+                1 => Some(format!("{}:i{}:/t", ["Shop", "shop", "CART"][low as usize % 3], id % 3).into()),
+                _ => Some(format!("{}{}", ["get /", "GET /"][id as usize % 2], random.random_range(0..4)).into()),
+            };
+            for (key, values) in [
+                ("http.route", ["/r/{id}", " "]),
+                ("k8s.pod.name", ["pod-1", "pod-2"]),
+                ("monitorGroup", ["G", "g"]),
+                ("service.instance.id", ["one", ""]),
+            ] {
+                if random.random_bool(0.3) {
+                    span.tags.push((key.into(), values[random.random_range(0..2)].into()));
+                }
+            }
+            span.v1 = random.random_bool(0.3).then(|| ["", "+aaaaaa1", "*aaaaaa2"][random.random_range(0..3)].into());
+            spans.push((scope, span));
+        }
+    }
+    spans
+}
+
+#[test]
+fn what_the_ats_api_lists_is_there_of_each_span() {
+    for seed in 10..30 {
+        let spans = calls(seed, 100);
+        let mut wanted: BTreeMap<(NameKind, String), BTreeSet<String>> = BTreeMap::new();
+        for (scope, span) in spans.iter().filter(|(_, span)| !is_echo(span)) {
+            let parts = parts(span, scope.namespace.as_deref());
+            let owner = owner_of(&parts.group, &parts.application.to_lowercase());
+            for (kind, owner, name) in [
+                (NameKind::Group, String::new(), &parts.group),
+                (NameKind::Application, parts.group.to_string(), &parts.application),
+                (NameKind::Instance, owner.clone(), &parts.instance),
+                (NameKind::Transaction, owner, &parts.transaction),
+            ] {
+                wanted.entry((kind, owner)).or_default().insert(name.to_string());
+            }
+        }
+        assert_eq!(wanted[&(NameKind::Group, String::new())].len(), 5);
+        let summary = summary(&spans);
+        for ((kind, owner), names) in &wanted {
+            let mut list = NameList::default();
+            summary.names(*kind, "a", owner, &mut list).unwrap();
+            assert_eq!((&list.names, list.overflow), (names, 0), "{kind:?} {owner:?}");
+        }
+    }
+}
+
+#[test]
+fn an_application_is_found_by_its_service_or_its_token() {
+    let spans = calls(11, 400);
+    let summary = summary(&spans);
+    let mut wanted: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for (_, span) in &spans {
+        wanted.entry(parts(span, None).application.to_lowercase()).or_default().insert(span.trace_id.low);
+    }
+    assert_eq!(wanted.keys().collect::<Vec<_>>(), ["-", "cart", "front", "pay", "shop", "stock"]);
+    for (application, lows) in wanted {
+        let mut set = summary.having("a", None, Token::Application(&application)).unwrap();
+        if let Some(section) = summary.section("a", &application) {
+            set.rows.unite(&summary.of_section(section).unwrap());
+        }
+        assert!(ids(&summary, "a", &set.rows).is_superset(&lows), "{application}");
+    }
+}
+
+/// Names in three parts come from other agents as well, with an id in the first.
+#[test]
+fn of_more_applications_than_are_kept_the_rest_is_counted_and_owns_nothing() {
+    let scope = Scope { project: "a".into(), cluster_id: None, namespace: None };
+    let mut builder = SummaryBuilder::new(&[]);
+    for number in 0..10_700u64 {
+        let mut span = Span::new(TraceId::narrow(number), 1);
+        span.name = Some(format!("{number:05}:i:t").into());
+        builder.push(&scope, &span);
+    }
+    let summary = Summary::of_bytes(builder.finish().into()).unwrap();
+    let list = |kind, owner: &str| {
+        let mut list = NameList::default();
+        summary.names(kind, "a", owner, &mut list).unwrap();
+        (list.names.len(), list.overflow)
+    };
+    assert_eq!(list(NameKind::Application, "default"), (10_000, 700));
+    assert_eq!(list(NameKind::Instance, &owner_of("default", "09000")), (1, 0));
+    assert_eq!(list(NameKind::Instance, &owner_of("default", "10500")), (0, 0));
+    // It is found all the same.
+    let set = summary.having("a", None, Token::Application("10500")).unwrap();
+    assert!(ids(&summary, "a", &set.rows).contains(&10_500));
 }

@@ -85,8 +85,24 @@ fn all_told(rows: RowSet) -> Matches {
     Matches { told: rows.clone(), rows }
 }
 
-/// The rows of a source that may meet each condition of a query.
+/// The rows of a source that may meet each condition of a query; in every source the same conditions in the same order.
 fn conditions(summary: &Summary, query: &SearchQuery) -> std::result::Result<Vec<Matches>, Damaged> {
+    let mut conditions = on_spans(summary, query)?;
+    if let Some(application) = query.application.as_deref() {
+        let project = query.project.as_str();
+        let mut matches = summary.having(project, None, Token::Application(application))?;
+        if let Some(section) = summary.section(project, application) {
+            let spans = summary.of_section(section)?;
+            matches.rows.unite(&spans);
+            matches.told.unite(&spans);
+        }
+        conditions.push(matches);
+    }
+    Ok(conditions)
+}
+
+/// The same of the conditions that spans of the service meet, if one is given.
+fn on_spans(summary: &Summary, query: &SearchQuery) -> std::result::Result<Vec<Matches>, Damaged> {
     let project = query.project.as_str();
     let tokens = (query.span_name.iter().map(|name| Token::Name(name)))
         .chain(query.remote_service.iter().map(|name| Token::Remote(name)))

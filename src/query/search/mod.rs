@@ -18,6 +18,7 @@ pub use test::TraceTest;
 
 use self::candidates::{Candidate, candidates};
 use super::fetch;
+use super::origin::{Origins, Rows};
 use super::sources::Sources;
 use super::stop::Stop;
 use super::trace::{TraceCursor, TraceQuery};
@@ -41,6 +42,10 @@ const SIFTED: usize = 400;
 const SIFTED_SPANS: u64 = 60_000;
 /// Traces that are looked at together beyond those that are still wanted.
 const AHEAD: usize = 4;
+/// Where no limit is given, how many traces are looked at together first; then twice as many, and so on.
+const FIRST: usize = 32;
+/// Spans of found traces that are held until their turn; more are read anew.
+const MOST_HELD: usize = 200_000;
 
 /// What is looked for. A trace is found if all that is given is met.
 ///
@@ -51,6 +56,9 @@ const AHEAD: usize = 4;
 pub struct SearchQuery {
     pub project: String,
     pub service: Option<String>,
+    /// The application of the ATS API that any span is of, in lower case. With it a trace is placed in time by the
+    /// spans inside the window, rather than by its root: newest first is by those of the application.
+    pub application: Option<String>,
     pub remote_service: Option<String>,
     pub span_name: Option<String>,
     /// Each is the value of an annotation or the key of a tag.
@@ -65,7 +73,7 @@ pub struct SearchQuery {
     pub end_ts: i64,
     /// The window's length in milliseconds; its start is inclusive.
     pub lookback: i64,
-    /// The most traces that are given out.
+    /// The most traces that are given out; `usize::MAX` for all, for one who stops asking.
     pub limit: usize,
     /// Whether traces whose ids differ in their upper half are different traces.
     pub strict: bool,
@@ -103,9 +111,16 @@ impl Window {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Without duplicates, in the order in which a lookup by id gives them.
-    pub spans: Vec<Span<'static>>,
+    pub rows: Rows,
     /// Whether the trace is complete with these.
     pub ends_trace: bool,
+}
+
+impl Chunk {
+    /// Spans of which nobody asks where they are from.
+    pub fn of(spans: Vec<Span<'static>>, ends_trace: bool) -> Chunk {
+        Chunk { rows: Rows { spans, origins: Origins::default() }, ends_trace }
+    }
 }
 
 /// The traces found, newest first, given out chunk by chunk. Its calls block on the disk.
@@ -121,12 +136,16 @@ pub struct Search {
     more: Option<Candidate>,
     /// Found, the newest on top.
     found: BinaryHeap<Found>,
+    /// Spans that those hold.
+    held: usize,
     /// How many are still wanted.
     wanted: usize,
+    /// How many traces are looked at together next, where there is no limit.
+    step: usize,
     /// The trace that is being given out, as it is read.
     reading: Option<TraceCursor>,
     /// Read of it already, to know whether it is the last of it.
-    ahead: Option<Vec<Span<'static>>>,
+    ahead: Option<Rows>,
     damaged: Vec<String>,
 }
 
@@ -135,14 +154,19 @@ pub struct Search {
 struct Found {
     newest: Reverse<i64>,
     id: TraceId,
-    /// `None` for a large trace, which is read when it is given out.
-    spans: Option<Vec<Span<'static>>>,
+    /// `None` where it is read when it is given out.
+    rows: Option<Rows>,
 }
 
 impl Found {
     /// What results are ordered by, the first the least.
     fn order(&self) -> (Reverse<i64>, i64, u64) {
         (self.newest, self.id.low as i64, self.id.high)
+    }
+
+    /// How many spans it has in memory.
+    fn holds(&self) -> usize {
+        self.rows.as_ref().map_or(0, |rows| rows.spans.len())
     }
 }
 
@@ -171,8 +195,16 @@ impl Ord for Found {
 struct Verdict<'q> {
     query: &'q SearchQuery,
     window: Window,
-    /// By the upper half where that tells traces apart: the first id seen, the test, the newest time in the window.
-    traces: BTreeMap<u64, (TraceId, TraceTest<'q>, Option<i64>)>,
+    /// By the upper half where that tells traces apart.
+    traces: BTreeMap<u64, Tested<'q>>,
+}
+
+/// A trace as far as it was read.
+struct Tested<'q> {
+    id: TraceId,
+    test: TraceTest<'q>,
+    /// The newest time in the window; an application's own goes before that of others.
+    newest: Option<(bool, i64)>,
 }
 
 impl<'q> Verdict<'q> {
@@ -186,24 +218,24 @@ impl<'q> Verdict<'q> {
 
     fn feed(&mut self, span: &Span<'_>) {
         let key = self.key(span.trace_id);
-        let fresh = || (span.trace_id, TraceTest::new(self.query), None);
-        let (id, test, newest) = self.traces.entry(key).or_insert_with(fresh);
+        let fresh = || Tested { id: span.trace_id, test: TraceTest::new(self.query), newest: None };
+        let Tested { id, test, newest } = self.traces.entry(key).or_insert_with(fresh);
         // The longer form names the trace where its spans have both.
         if span.trace_id.high > id.high {
             *id = span.trace_id;
         }
-        test.feed(span);
+        let is_own = test.feed(span);
         if let Some(time) = span.timestamp.filter(|time| *time > 0 && self.window.contains(*time)) {
-            *newest = Some(newest.map_or(time, |newest| newest.max(time)));
+            *newest = (*newest).max(Some((is_own, time)));
         }
     }
 
     /// The traces that meet the query: id, key, and the newest time in milliseconds.
     fn met(self) -> impl Iterator<Item = (TraceId, u64, i64)> {
-        self.traces.into_iter().filter(|(_, (_, test, _))| test.matches()).map(|(key, (id, test, newest))| {
+        self.traces.into_iter().filter(|(_, trace)| trace.test.matches()).map(|(key, trace)| {
             // Its own time lies in the window; if no span's does but that, it is the newest.
-            let newest = newest.or(test.time()).unwrap_or_default();
-            (id, key, newest.div_euclid(1_000))
+            let newest = trace.newest.map(|(_, time)| time).or(trace.test.time()).unwrap_or_default();
+            (trace.id, key, newest.div_euclid(1_000))
         })
     }
 }
@@ -242,7 +274,9 @@ impl Search {
             candidates: VecDeque::new(),
             more: None,
             found: BinaryHeap::new(),
+            held: 0,
             wanted: query.limit,
+            step: FIRST,
             reading: None,
             ahead: None,
             damaged: Vec::new(),
@@ -255,9 +289,8 @@ impl Search {
 
     /// Looks for the next candidates.
     fn look_on(&mut self, after: Option<Candidate>) -> Result<()> {
-        let at_most = CANDIDATES.max(self.query.limit.saturating_mul(2));
-        let found = candidates(&self.snapshot, &mut self.sources, &self.query, after, at_most, &self.stop)?;
-        self.more = found.last().copied().filter(|_| found.len() == at_most);
+        let found = candidates(&self.snapshot, &mut self.sources, &self.query, after, CANDIDATES, &self.stop)?;
+        self.more = found.last().copied().filter(|_| found.len() == CANDIDATES);
         self.candidates = found.into();
         for path in std::mem::take(&mut self.sources.damaged) {
             self.note_damaged(path);
@@ -284,8 +317,8 @@ impl Search {
                 return Ok(Some(chunk));
             }
             let Some(found) = self.next_found()? else { return Ok(None) };
-            match found.spans {
-                Some(spans) => return Ok(Some(Chunk { spans, ends_trace: true })),
+            match found.rows {
+                Some(rows) => return Ok(Some(Chunk { rows, ends_trace: true })),
                 None => self.reading = Some(TraceCursor::open(&self.snapshot, &self.by_id(found.id))?),
             }
         }
@@ -299,18 +332,18 @@ impl Search {
     /// The next chunk of the large trace that is being given out.
     fn read_on(&mut self) -> Result<Option<Chunk>> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
-        let spans = match self.ahead.take() {
-            Some(spans) => Some(spans),
-            None => reading.next_chunk()?,
+        let rows = match self.ahead.take() {
+            Some(rows) => Some(rows),
+            None => reading.next_rows()?,
         };
-        self.ahead = reading.next_chunk()?;
+        self.ahead = reading.next_rows()?;
         let ends_trace = self.ahead.is_none();
         let damaged = reading.damaged().to_vec();
         if ends_trace {
             self.reading = None;
         }
         damaged.into_iter().for_each(|path| self.note_damaged(path));
-        Ok(spans.map(|spans| Chunk { spans, ends_trace }))
+        Ok(rows.map(|rows| Chunk { rows, ends_trace }))
     }
 
     /// The next trace, once no candidate can come before it.
@@ -332,10 +365,12 @@ impl Search {
             if is_next {
                 self.wanted -= 1;
                 let found = self.found.pop();
+                self.held -= found.as_ref().map_or(0, Found::holds);
                 if found.is_none() || self.wanted == 0 {
                     // What else is held will not be given out.
                     self.candidates.clear();
                     self.found.clear();
+                    self.held = 0;
                     self.more = None;
                     self.wanted = 0;
                 }
@@ -377,7 +412,11 @@ impl Search {
             return self.sift();
         }
         let (mut lows, mut spans) = (Vec::new(), 0);
-        let most = self.wanted.saturating_sub(self.found.len()).saturating_add(AHEAD);
+        let mut most = self.wanted.saturating_sub(self.found.len()).saturating_add(AHEAD);
+        if self.query.limit == usize::MAX {
+            most = self.step;
+            self.step = self.step.saturating_mul(2);
+        }
         while let Some(candidate) = self.candidates.front()
             && lows.len() < most
             && (lows.is_empty() || spans + candidate.spans <= BATCH_SPANS)
@@ -394,7 +433,8 @@ impl Search {
         let mut traces = fetch::traces(&self.snapshot, &self.query.project, &lows, &mut damaged, &self.stop)?;
         damaged.into_iter().for_each(|path| self.note_damaged(path));
         for low in lows {
-            let Some(spans) = traces.remove(&low) else { continue };
+            let Some(rows) = traces.remove(&low) else { continue };
+            let spans = &rows.spans;
             let mut verdict = Verdict::new(&self.query);
             spans.iter().for_each(|span| verdict.feed(span));
             let met: Vec<_> = verdict.met().collect();
@@ -402,15 +442,24 @@ impl Search {
             if let ([(id, _, newest)], true) =
                 (&met[..], spans.iter().all(|span| !strict || span.trace_id.high == spans[0].trace_id.high))
             {
-                self.found.push(Found { newest: Reverse(*newest), id: *id, spans: Some(spans) });
+                self.hold(Found { newest: Reverse(*newest), id: *id, rows: Some(rows) });
                 continue;
             }
             for (id, key, newest) in met {
-                let own = spans.iter().filter(|span| !strict || span.trace_id.high == key).cloned().collect();
-                self.found.push(Found { newest: Reverse(newest), id, spans: Some(own) });
+                let own = rows.only(|span| !strict || span.trace_id.high == key);
+                self.hold(Found { newest: Reverse(newest), id, rows: Some(own) });
             }
         }
         Ok(())
+    }
+
+    /// Keeps a trace until its turn, and its spans if there is room.
+    fn hold(&mut self, mut found: Found) {
+        if self.held + found.holds() > MOST_HELD {
+            found.rows = None;
+        }
+        self.held += found.holds();
+        self.found.push(found);
     }
 
     /// Looks at a trace that is too large to be held.
@@ -426,7 +475,7 @@ impl Search {
         let damaged = cursor.damaged().to_vec();
         damaged.into_iter().for_each(|path| self.note_damaged(path));
         for (id, _, newest) in met {
-            self.found.push(Found { newest: Reverse(newest), id, spans: None });
+            self.found.push(Found { newest: Reverse(newest), id, rows: None });
         }
         Ok(())
     }

@@ -3,12 +3,13 @@
 //! A trace's time is the start of its root (a span without a parent), the earliest where there are several, else of its
 //! earliest span; it has to lie in the window. A trace without any time is never found. The other conditions are met by
 //! spans of the query's service, each by a span of its own if need be; only the two bounds on a duration are of one span.
+//!
+//! The ATS API asks for an application's spans rather than for traces: with an application, a span of any kind has to lie
+//! in the window, wherever the root does.
 
-use super::SearchQuery;
+use super::{SearchQuery, Window};
+use crate::codec::zipkin::ats;
 use crate::model::{Endpoint, Span};
-
-/// Microseconds in a millisecond.
-const MICROS: i64 = 1_000;
 
 /// Tests one trace: feed it all spans of the trace in any order, then ask.
 #[derive(Clone, Debug)]
@@ -18,6 +19,9 @@ pub struct TraceTest<'q> {
     root: Option<i64>,
     /// When the earliest span began.
     earliest: Option<i64>,
+    /// Whether a span began in the window.
+    within: bool,
+    application: bool,
     service: bool,
     remote_service: bool,
     span_name: bool,
@@ -32,6 +36,8 @@ impl<'q> TraceTest<'q> {
             query,
             root: None,
             earliest: None,
+            within: false,
+            application: query.application.is_none(),
             service: query.service.is_none(),
             remote_service: query.remote_service.is_none(),
             span_name: query.span_name.is_none(),
@@ -40,17 +46,21 @@ impl<'q> TraceTest<'q> {
         }
     }
 
-    pub fn feed(&mut self, span: &Span<'_>) {
+    /// Takes a span. Whether it is of the application, where one is asked for.
+    pub fn feed(&mut self, span: &Span<'_>) -> bool {
         if let Some(began) = positive(span.timestamp) {
+            self.within |= Window::of(self.query).contains(began);
             earlier(&mut self.earliest, began);
             if is_root(span) {
                 earlier(&mut self.root, began);
             }
         }
         let query = self.query;
+        let is_own = query.application.as_deref().is_none_or(|wanted| is(Some(ats::application(span)), wanted));
+        self.application |= is_own;
         let local = service(&span.local);
         if query.service.as_deref().is_some_and(|wanted| !is(local, wanted)) {
-            return;
+            return is_own;
         }
         self.service = true;
         self.remote_service |= query.remote_service.as_deref().is_some_and(|wanted| is(service(&span.remote), wanted));
@@ -66,6 +76,7 @@ impl<'q> TraceTest<'q> {
         for (met, (key, value)) in tags.iter_mut().zip(&query.tags).filter(|(met, _)| !**met) {
             *met = span.tag(key) == Some(value);
         }
+        is_own
     }
 
     /// When the trace began as far as it was fed, in microseconds; `None` where no span says.
@@ -76,6 +87,7 @@ impl<'q> TraceTest<'q> {
     /// Whether the trace meets the query.
     pub fn matches(&self) -> bool {
         self.in_window()
+            && self.application
             && self.service
             && self.remote_service
             && self.span_name
@@ -84,9 +96,10 @@ impl<'q> TraceTest<'q> {
     }
 
     fn in_window(&self) -> bool {
-        let SearchQuery { end_ts, lookback, .. } = *self.query;
-        let start = end_ts.saturating_sub(lookback).saturating_mul(MICROS);
-        self.time().is_some_and(|time| (start..=end_ts.saturating_mul(MICROS)).contains(&time))
+        if self.query.application.is_some() {
+            return self.within;
+        }
+        self.time().is_some_and(|time| Window::of(self.query).contains(time))
     }
 }
 
@@ -124,8 +137,9 @@ mod tests {
 
     /// The window's end in milliseconds and in microseconds.
     const END: i64 = 1_700_000_000_000;
-    const END_MICROS: i64 = END * MICROS;
+    const END_MICROS: i64 = END * 1_000;
     const HOUR: i64 = 3_600_000;
+    const MICROS: i64 = 1_000;
 
     /// The last hour, and nothing else.
     fn any() -> SearchQuery {
@@ -169,7 +183,9 @@ mod tests {
     fn found(query: &SearchQuery, spans: &[Span<'static>]) -> bool {
         let ask = |spans: &mut dyn Iterator<Item = &Span<'static>>| {
             let mut test = TraceTest::new(query);
-            spans.for_each(|span| test.feed(span));
+            spans.for_each(|span| {
+                test.feed(span);
+            });
             test.matches()
         };
         let found = ask(&mut spans.iter());
@@ -349,6 +365,38 @@ mod tests {
             ("a child's", least(of_service("a")), vec![lasting("a", 50), span(1, None)], true),
             ("another's", least(of_service("a")), vec![at("a", |_| {}), lasting("b", 50)], false),
             ("zero is none", SearchQuery { min_duration: Some(0), ..any() }, vec![lasting("a", 0)], false),
+        ]);
+    }
+
+    #[test]
+    fn an_application_is_that_of_any_span_in_either_case() {
+        let shop = SearchQuery { application: Some("shop".into()), ..any() };
+        let called = |service: &str, name: &str| at(service, |span| span.name = Some(name.to_owned().into()));
+        table(&[
+            ("a service's", shop.clone(), vec![called("till", "get"), called("Shop", "get")], true),
+            ("a name's", shop.clone(), vec![called("till", "SHOP:i:t")], true),
+            ("a name's comes before a service's", shop.clone(), vec![called("shop", "till:i:t")], false),
+            ("another's", shop.clone(), vec![called("shops", "get")], false),
+            (
+                "with a service beside it",
+                SearchQuery { service: Some("till".into()), ..shop },
+                vec![called("till", "get"), called("a", "shop:i:t")],
+                true,
+            ),
+        ]);
+    }
+
+    /// Its entries are spans of the application, and those are looked for in the window.
+    #[test]
+    fn with_an_application_any_span_may_lie_in_the_window() {
+        let shop = SearchQuery { application: Some("shop".into()), ..any() };
+        let early = Span { parent_id: None, timestamp: Some(END_MICROS - 2 * HOUR * MICROS), ..at("shop", |_| {}) };
+        let timeless = Span { timestamp: None, ..at("shop", |_| {}) };
+        table(&[
+            ("a child of an early root", shop.clone(), vec![early.clone(), at("shop", |_| {})], true),
+            ("another's piece may know the time", shop.clone(), vec![timeless.clone(), at("till", |_| {})], true),
+            ("none", shop.clone(), vec![early], false),
+            ("nobody knows", shop, vec![timeless], false),
         ]);
     }
 

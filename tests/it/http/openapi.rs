@@ -37,7 +37,7 @@ fn every_documented_route_is_answered_and_every_other_method_is_told_which_are()
     let mut client = server.connect();
     for operation in documented() {
         let (method, path) = operation.split_once(' ').unwrap();
-        let path = path.replace("{traceId}", "1").replace("{project_id}", "0");
+        let path = path.replace("{traceId}", "1").replace("{project_id}", "0").replace("{application}", "a");
         let answer = client.send(method, &path, &[], b"");
         let unknown = answer.status == 405 || answer.first_line() == format!("{path} not found");
         assert!(!unknown, "{operation}: {answer:?}");

@@ -101,8 +101,8 @@ fn search(snapshot: &Snapshot, query: &SearchQuery) -> Vec<Vec<Span<'static>>> {
     let mut search = Search::open(snapshot, query, Stop::never()).unwrap();
     let mut traces = Vec::new();
     while let Some(chunk) = search.next_chunk().unwrap() {
-        assert!(chunk.ends_trace && !chunk.spans.is_empty());
-        traces.push(chunk.spans);
+        assert!(chunk.ends_trace && !chunk.rows.spans.is_empty());
+        traces.push(chunk.rows.spans);
     }
     assert!(search.damaged().is_empty());
     traces
@@ -119,7 +119,7 @@ fn looked_up(spans: &[Span<'static>], query: &SearchQuery) -> Vec<Vec<Span<'stat
     let mut found = Vec::new();
     for (key, mut spans) in traces {
         let mut test = TraceTest::new(query);
-        spans.iter().for_each(|span| test.feed(span));
+        spans.iter().for_each(|span| drop(test.feed(span)));
         if test.matches() {
             spans.sort();
             let times = spans.iter().filter_map(|span| span.timestamp).filter(|time| (from..=to).contains(time));

@@ -54,17 +54,22 @@ pub fn everywhere(args: &[&str], spans: &[Value], ask: impl Fn(&Asked)) {
 impl Asked {
     /// Posts spans, and sees to it that they lie where they should.
     pub fn place(&self, spans: &[Value]) {
+        self.place_by(spans, |spans| self.post(spans));
+    }
+
+    /// The same of spans that are posted in another way.
+    pub fn place_by(&self, spans: &[Value], post: impl Fn(&[Value])) {
         match self.placement {
-            Placement::Memory => self.post(spans),
+            Placement::Memory => post(spans),
             Placement::Lake => {
-                self.post(spans);
+                post(spans);
                 self.flush();
             }
             Placement::TwoFiles | Placement::LakeAndMemory => {
                 let (first, second) = halves(spans);
-                self.post(&first);
+                post(&first);
                 self.flush();
-                self.post(&second);
+                post(&second);
                 if self.placement == Placement::TwoFiles {
                     self.flush();
                 }

@@ -279,3 +279,35 @@ fn of_a_huge_trace_all_rows_count() {
         assert_eq!(starts, [1_500_000], "{newest}");
     }
 }
+
+#[test]
+fn a_span_that_was_posted_with_both_sides_and_a_name_in_three_parts_is_one_span() {
+    let posted = r#"[{"traceId":"a1","id":"1","name":"shop:i:/buy","timestamp":1000000,"duration":5000,"annotations":[
+        {"timestamp":1000000,"value":"cs","endpoint":{"serviceName":"front"}},
+        {"timestamp":1001000,"value":"sr","endpoint":{"serviceName":"back"}},
+        {"timestamp":1002000,"value":"ss","endpoint":{"serviceName":"back"}},
+        {"timestamp":1005000,"value":"cr","endpoint":{"serviceName":"front"}}],
+        "binaryAnnotations":[{"key":"result","value":"1"},{"key":"monitorGroup","value":"G"}]}]"#;
+    let rows = || -> Vec<Row> {
+        let rows = v1::decode(posted, &Limits::default()).unwrap();
+        rows.into_iter().map(|row| (row.into_owned(), None)).collect()
+    };
+    assert_eq!(rows().len(), 2);
+    let chain = chains("&monitorGroup=G", rows()).remove(0);
+    assert_eq!((chain.start_time, chain.duration, chain.status), (1_000_000, 5_000, 1));
+    assert_eq!(chains("", rows())[0].start_time, 1_000_000);
+    assert_eq!(chains("&monitorGroup=default", rows()), []);
+}
+
+#[test]
+fn a_search_asks_for_the_window_and_the_application_and_is_ended_by_its_asker() {
+    let wanted = SearchQuery {
+        project: "p".to_owned(),
+        application: Some("shop".to_owned()),
+        end_ts: 2_000,
+        lookback: 1_000,
+        limit: usize::MAX,
+        ..SearchQuery::default()
+    };
+    assert_eq!(query("&limit=3&status=1&duration=7").search("p".to_owned()), wanted);
+}

@@ -6,8 +6,10 @@
 //!
 //! A v1 span that tells of both sides of a call lies in two rows of one name (see [`crate::codec::zipkin::v1`]). A name
 //! in three parts says the same of both: whose agent sent the span. Otherwise each row has the application of its own
-//! side, its address, and of the tags those that were sent for it.
+//! side, its address, and of the tags those that were sent for it. Where both rows say the same, only the first counts
+//! in lists and searches: it has the tags of the span ([`is_echo`]).
 
+use crate::codec::zipkin::v1::{Mark, mark};
 use crate::model::Span;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -49,6 +51,20 @@ pub fn parts<'s>(span: &'s Span<'_>, namespace: Option<&'s str>) -> Parts<'s> {
     let instance = instance.map_or_else(|| address(span), Cow::Borrowed);
     let transaction = known(span.tag("http.route")).or(known(name));
     parts(service.unwrap_or(UNKNOWN), instance, transaction.unwrap_or(UNKNOWN), true)
+}
+
+/// The application among the parts of a span.
+pub fn application<'s>(span: &'s Span<'_>) -> &'s str {
+    if let Some((application, _, _)) = span.name.as_deref().and_then(three_parts) {
+        return application;
+    }
+    span.local.as_ref().and_then(|local| local.service.as_deref()).unwrap_or(UNKNOWN)
+}
+
+/// Whether a row says of its parts what another row of the same posted span says already.
+pub fn is_echo(span: &Span<'_>) -> bool {
+    let is_sibling = |column: &str| matches!(mark(column), Mark::Sibling { .. });
+    span.v1.as_deref().is_some_and(is_sibling) && span.name.as_deref().and_then(three_parts).is_some()
 }
 
 /// Splits a name on its first two colons. Names with other colons are none of these: URLs (`get http://host:80/`),
@@ -147,6 +163,7 @@ mod tests {
             };
             let found = parts(&span, None);
             assert_eq!(found, wanted, "{name:?}");
+            assert_eq!(super::application(&span), application, "{name:?}");
             let borrowed = [&found.group, &found.application, &found.instance, &found.transaction];
             assert!(borrowed.iter().all(|part| matches!(part, Cow::Borrowed(_))), "{name:?}");
         }
@@ -204,6 +221,7 @@ mod tests {
             let found = parts(&span, None);
             assert_eq!([&*found.application, &*found.instance, &*found.transaction], wanted, "{json}");
             assert!(found.composed, "{json}");
+            assert_eq!(application(&span), found.application, "{json}");
         }
     }
 
@@ -229,11 +247,12 @@ mod tests {
             let rows = v1::decode(&body, &Limits::default()).unwrap();
             let texts = |row: &Span<'_>| {
                 let parts = parts(row, None);
-                [parts.group, parts.application, parts.instance, parts.transaction].join(" ")
+                let echo = if is_echo(row) { " again" } else { "" };
+                [parts.group, parts.application, parts.instance, parts.transaction].join(" ") + echo
             };
             rows.iter().map(texts).collect::<Vec<_>>()
         };
-        assert_eq!(applications(r#","name":"a:i:t""#), ["G a i t", "default a i t"]);
+        assert_eq!(applications(r#","name":"a:i:t""#), ["G a i t", "default a i t again"]);
         assert_eq!(applications(r#","name":"get""#), ["G front 1.2.3.4 get", "default back 1.2.3.5 get"]);
         assert_eq!(applications(""), ["G front 1.2.3.4 -", "default back 1.2.3.5 -"]);
     }
