@@ -11,7 +11,7 @@
 //! Ids are walked in order, all sources side by side, so that what is held at a time does not grow with what is looked
 //! at: the newest so far, and the ids of one part of all.
 
-use super::{SearchQuery, Window};
+use super::query::{SearchQuery, Window};
 use crate::error::Result;
 use crate::lake::file_reader::Damaged;
 use crate::lake::summary::{Matches, RowSet, Summary, hash::Token};

@@ -12,22 +12,26 @@
 //! whose spans do, the trace is not found by it.
 
 mod candidates;
+mod query;
 mod test;
+mod verdict;
 
+pub use query::SearchQuery;
 pub use test::TraceTest;
 
 use self::candidates::{Candidate, candidates};
+use self::query::Window;
+use self::verdict::{Found, Verdict};
 use super::fetch;
 use super::origin::{Origins, Rows};
 use super::sources::Sources;
 use super::stop::Stop;
 use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
-use crate::lake::schema::TAG_COLUMNS;
 use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
 /// How far outside a window what belongs to a trace inside is looked for: microseconds.
 const REACH: i64 = 3_600_000_000;
@@ -46,66 +50,6 @@ const AHEAD: usize = 4;
 const FIRST: usize = 32;
 /// Spans of found traces that are held until their turn; more are read anew.
 const MOST_HELD: usize = 200_000;
-
-/// What is looked for. A trace is found if all that is given is met.
-///
-/// The conditions on spans are met by spans whose local service is `service` (by any span where none is given), not
-/// necessarily by one span; but a duration is within both bounds on one span. Names compare without regard to case:
-/// `service`, `remote_service` and `span_name` are in lower case here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SearchQuery {
-    pub project: String,
-    pub service: Option<String>,
-    /// The application of the ATS API that any span is of, in lower case. With it a trace is placed in time by the
-    /// spans inside the window, rather than by its root: newest first is by those of the application.
-    pub application: Option<String>,
-    pub remote_service: Option<String>,
-    pub span_name: Option<String>,
-    /// Each is the value of an annotation or the key of a tag.
-    pub words: Vec<String>,
-    /// Each is a tag with its value; a key occurs once here, and not among the words.
-    pub tags: Vec<(String, String)>,
-    /// Microseconds.
-    pub min_duration: Option<i64>,
-    /// Microseconds; only with `min_duration`.
-    pub max_duration: Option<i64>,
-    /// The end of the window: milliseconds since 1970 UTC, inclusive.
-    pub end_ts: i64,
-    /// The window's length in milliseconds; its start is inclusive.
-    pub lookback: i64,
-    /// The most traces that are given out; `usize::MAX` for all, for one who stops asking.
-    pub limit: usize,
-    /// Whether traces whose ids differ in their upper half are different traces.
-    pub strict: bool,
-}
-
-/// A window in microseconds, both ends included.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    from: i64,
-    to: i64,
-}
-
-impl Window {
-    fn of(query: &SearchQuery) -> Window {
-        Window {
-            from: query.end_ts.saturating_sub(query.lookback).saturating_mul(1_000),
-            to: query.end_ts.saturating_mul(1_000),
-        }
-    }
-
-    fn first_millis(self) -> i64 {
-        self.from / 1_000
-    }
-
-    fn last_millis(self) -> i64 {
-        self.to / 1_000
-    }
-
-    fn contains(&self, time: i64) -> bool {
-        (self.from..=self.to).contains(&time)
-    }
-}
 
 /// Spans of a trace that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,118 +91,6 @@ pub struct Search {
     /// Read of it already, to know whether it is the last of it.
     ahead: Option<Rows>,
     damaged: Vec<String>,
-}
-
-/// A trace that meets the query.
-#[derive(Debug)]
-struct Found {
-    newest: Reverse<i64>,
-    id: TraceId,
-    /// `None` where it is read when it is given out.
-    rows: Option<Rows>,
-}
-
-impl Found {
-    /// What results are ordered by, the first the least.
-    fn order(&self) -> (Reverse<i64>, i64, u64) {
-        (self.newest, self.id.low as i64, self.id.high)
-    }
-
-    /// How many spans it has in memory.
-    fn holds(&self) -> usize {
-        self.rows.as_ref().map_or(0, |rows| rows.spans.len())
-    }
-}
-
-impl PartialEq for Found {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Found {}
-
-impl PartialOrd for Found {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Found {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // The heap has the greatest on top.
-        other.order().cmp(&self.order())
-    }
-}
-
-/// The traces that have one low half of an id, as their spans are read.
-struct Verdict<'q> {
-    query: &'q SearchQuery,
-    window: Window,
-    /// By the upper half where that tells traces apart.
-    traces: BTreeMap<u64, Tested<'q>>,
-}
-
-/// A trace as far as it was read.
-struct Tested<'q> {
-    id: TraceId,
-    test: TraceTest<'q>,
-    /// The newest time in the window; an application's own goes before that of others.
-    newest: Option<(bool, i64)>,
-}
-
-impl<'q> Verdict<'q> {
-    fn new(query: &'q SearchQuery) -> Self {
-        Verdict { query, window: Window::of(query), traces: BTreeMap::new() }
-    }
-
-    fn key(&self, id: TraceId) -> u64 {
-        if self.query.strict { id.high } else { 0 }
-    }
-
-    fn feed(&mut self, span: &Span<'_>) {
-        let key = self.key(span.trace_id);
-        let fresh = || Tested { id: span.trace_id, test: TraceTest::new(self.query), newest: None };
-        let Tested { id, test, newest } = self.traces.entry(key).or_insert_with(fresh);
-        // The longer form names the trace where its spans have both.
-        if span.trace_id.high > id.high {
-            *id = span.trace_id;
-        }
-        let is_own = test.feed(span);
-        if let Some(time) = span.timestamp.filter(|time| *time > 0 && self.window.contains(*time)) {
-            *newest = (*newest).max(Some((is_own, time)));
-        }
-    }
-
-    /// The traces that meet the query: id, key, and the newest time in milliseconds.
-    fn met(self) -> impl Iterator<Item = (TraceId, u64, i64)> {
-        self.traces.into_iter().filter(|(_, trace)| trace.test.matches()).map(|(key, trace)| {
-            // Its own time lies in the window; if no span's does but that, it is the newest.
-            let newest = trace.newest.map(|(_, time)| time).or(trace.test.time()).unwrap_or_default();
-            (trace.id, key, newest.div_euclid(1_000))
-        })
-    }
-}
-
-/// The columns that the conditions of a query are about.
-fn columns(query: &SearchQuery) -> Vec<&'static str> {
-    let mut columns = vec!["project", "trace_low", "trace_id", "timestamp", "span_id", "parent_id"];
-    let mut add = |wanted: bool, column: &'static str| {
-        if wanted {
-            columns.push(column);
-        }
-    };
-    add(query.service.is_some(), "service");
-    add(query.remote_service.is_some(), "remote_service");
-    add(query.span_name.is_some(), "name");
-    add(query.min_duration.is_some() || query.max_duration.is_some(), "duration");
-    add(!query.words.is_empty(), "annotations");
-    let keys = || query.words.iter().chain(query.tags.iter().map(|(key, _)| key));
-    for (key, column) in TAG_COLUMNS {
-        add(keys().any(|wanted| wanted == key), column);
-    }
-    add(keys().any(|wanted| TAG_COLUMNS.iter().all(|(key, _)| wanted != key)), "tags");
-    columns
 }
 
 impl Search {
@@ -393,7 +225,7 @@ impl Search {
             candidate.in_doubt = false;
             lows.push(candidate.low as u64);
         }
-        let columns = columns(&self.query);
+        let columns = self.query.columns();
         let mut verdicts: HashMap<u64, Verdict<'_>> = HashMap::new();
         fetch::look(&self.snapshot, &self.query.project, &lows, &columns, &self.stop, &mut |span| {
             verdicts.entry(span.trace_id.low).or_insert_with(|| Verdict::new(&self.query)).feed(span);

@@ -7,7 +7,7 @@
 //! The ATS API asks for an application's spans rather than for traces: with an application, a span of any kind has to lie
 //! in the window, wherever the root does.
 
-use super::{SearchQuery, Window};
+use super::query::{SearchQuery, Window};
 use crate::codec::zipkin::ats;
 use crate::model::{Endpoint, Span};
 

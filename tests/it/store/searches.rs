@@ -119,7 +119,9 @@ fn looked_up(spans: &[Span<'static>], query: &SearchQuery) -> Vec<Vec<Span<'stat
     let mut found = Vec::new();
     for (key, mut spans) in traces {
         let mut test = TraceTest::new(query);
-        spans.iter().for_each(|span| drop(test.feed(span)));
+        for span in &spans {
+            test.feed(span);
+        }
         if test.matches() {
             spans.sort();
             let times = spans.iter().filter_map(|span| span.timestamp).filter(|time| (from..=to).contains(time));
