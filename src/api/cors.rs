@@ -15,10 +15,15 @@ const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("retry-after,spanla
 
 /// Answers a browser's question beforehand, and puts into every answer what lets a page have it.
 pub(super) async fn layer(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
-    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else { return next.run(request).await };
+    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
+        let mut response = next.run(request).await;
+        vary(&origins, response.headers_mut());
+        return response;
+    };
     let asks_beforehand =
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if asks_beforehand { StatusCode::OK.into_response() } else { next.run(request).await };
+    vary(&origins, response.headers_mut());
     if let Some(allowed) = allowed(&origins, &origin) {
         mark(response.headers_mut(), allowed, asks_beforehand);
     }
@@ -36,10 +41,14 @@ fn allowed(origins: &Origins, origin: &HeaderValue) -> Option<HeaderValue> {
     }
 }
 
-fn mark(headers: &mut HeaderMap, allowed: HeaderValue, asked_beforehand: bool) {
-    if allowed != "*" {
+/// Tells caches that the answer to one site is not that to another, nor that to nobody's page.
+fn vary(origins: &Origins, headers: &mut HeaderMap) {
+    if matches!(origins, Origins::Only(_)) {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
+}
+
+fn mark(headers: &mut HeaderMap, allowed: HeaderValue, asked_beforehand: bool) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
     if asked_beforehand {

@@ -33,6 +33,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     };
     start_log(&config.log);
     raise_file_limit();
+    tell_of_unheeded();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failed(format_args!("cannot start the threads: {e}")),
@@ -65,6 +66,23 @@ fn own_level(filter: &str) -> String {
     match filter.trim().to_ascii_lowercase().as_str() {
         level @ ("info" | "debug" | "trace") => format!("warn,spanlake={level}"),
         _ => filter.to_owned(),
+    }
+}
+
+/// Variables of Zipkin's that change what is kept or answered, and that this server has no setting for: who comes from
+/// there should not have to find out.
+const UNHEEDED: [(&str, &str); 6] = [
+    ("COLLECTOR_SAMPLE_RATE", "every span is kept"),
+    ("COLLECTOR_HTTP_ENABLED", "spans are taken over HTTP"),
+    ("COLLECTOR_GRPC_ENABLED", "spans are taken over gRPC"),
+    ("QUERY_ENABLED", "queries are answered"),
+    ("STORAGE_TYPE", "spans are kept in the data folder"),
+    ("COLLECTOR_SCRIBE_ENABLED", "scribe is not spoken"),
+];
+
+fn tell_of_unheeded() {
+    for (name, instead) in UNHEEDED.iter().filter(|(name, _)| std::env::var_os(name).is_some()) {
+        tracing::warn!("the variable {name} is not heeded: {instead}");
     }
 }
 

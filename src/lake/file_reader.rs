@@ -53,6 +53,8 @@ pub struct FileStats {
     pub trace_low: Option<(i64, i64)>,
     /// Microseconds since 1970 UTC.
     pub timestamp: Option<(i64, i64)>,
+    /// Rows without a timestamp.
+    pub timeless: Option<u64>,
     /// Microseconds.
     pub duration: Option<(i64, i64)>,
 }

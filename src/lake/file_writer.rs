@@ -11,7 +11,7 @@ use super::schema::{self, FILE_SCHEMA};
 use super::summary::{self, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
 use crate::model::{Scope, Span};
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
@@ -243,6 +243,7 @@ impl FileStats {
         let timestamp =
             batch.column_by_name("timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
         if let Some(column) = timestamp {
+            self.timeless = Some(self.timeless.unwrap_or_default() + column.null_count() as u64);
             merge(&mut self.timestamp, compute::min(column), compute::max(column));
         }
         if let Some(column) = batch.column_by_name("project").and_then(|c| c.as_string_opt::<i32>()) {

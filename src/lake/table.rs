@@ -491,7 +491,11 @@ fn write_stats(file: &FileInfo) -> String {
     if let Some((low, high)) = file.stats.duration {
         bound("duration", json!(low), json!(high));
     }
-    json!({ "numRecords": file.rows, "minValues": least, "maxValues": greatest }).to_string()
+    let mut stats = json!({ "numRecords": file.rows, "minValues": least, "maxValues": greatest });
+    if let Some(timeless) = file.stats.timeless {
+        stats["nullCount"] = json!({ "timestamp": timeless });
+    }
+    stats.to_string()
 }
 
 fn instant_text(millis: i64) -> Option<String> {
@@ -512,6 +516,7 @@ fn read_stats(text: &str) -> FileStats {
         project: pair("project").and_then(|(low, high)| Some((low.as_str()?.to_owned(), high.as_str()?.to_owned()))),
         trace_low: long("trace_low"),
         timestamp: pair("timestamp").and_then(|(low, high)| Some((instant(low)?, instant(high)?))),
+        timeless: stats.get("nullCount").and_then(|counts| counts.get("timestamp")?.as_u64()),
         duration: long("duration"),
     }
 }

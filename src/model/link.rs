@@ -18,8 +18,8 @@ use std::ops::Range;
 /// What linking wants to know of a span. Names of services are numbers that the caller gives out, one a name without
 /// regard to case.
 ///
-/// Numbers in the order of the names give what Zipkin gives to the letter. Others may only make a difference where
-/// several services sent spans of one id, and a further piece of that id does not say whose it is.
+/// The order of the numbers is taken for that of the names, which decides between spans that claim one id;
+/// [`Linker::link_named`] takes numbers in any order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSpan {
     pub id: u64,
@@ -89,6 +89,9 @@ pub struct Linker {
     caller: Vec<u32>,
     /// The spans on the way up to one whose caller is known.
     path: Vec<u32>,
+    /// The numbers of the trace's services: in the order of the names, and by number with that order.
+    by_name: Vec<u32>,
+    ranks: Vec<(u32, u32)>,
 }
 
 /// The spans of one id.
@@ -114,6 +117,35 @@ impl Linker {
     pub fn link(&mut self, spans: &mut Vec<LinkSpan>, links: &mut Vec<Link>) {
         pieces::merge(spans);
         self.link_merged(spans, links);
+    }
+
+    /// As [`Linker::link`] for numbers in any order: `names` has the name of each. What decides between spans that claim
+    /// one id is the order of the names; were it that of the numbers, other traces would have a say in it.
+    pub fn link_named(&mut self, spans: &mut Vec<LinkSpan>, names: &[String], links: &mut Vec<Link>) {
+        let mut by_name = std::mem::take(&mut self.by_name);
+        let mut ranks = std::mem::take(&mut self.ranks);
+        by_name.clear();
+        by_name.extend(spans.iter().flat_map(|span| [span.local, span.remote]).flatten());
+        by_name.sort_unstable();
+        by_name.dedup();
+        by_name.sort_unstable_by_key(|number| names.get(*number as usize));
+        ranks.clear();
+        ranks.extend(by_name.iter().zip(0..).map(|(number, rank)| (*number, rank)));
+        ranks.sort_unstable();
+        let rank = |number: u32| {
+            let at = ranks.binary_search_by_key(&number, |(number, _)| *number);
+            at.ok().map(|at| ranks[at].1)
+        };
+        for span in spans.iter_mut() {
+            (span.local, span.remote) = (span.local.and_then(rank), span.remote.and_then(rank));
+        }
+        let first = links.len();
+        self.link(spans, links);
+        let number = |rank: u32| by_name.get(rank as usize).copied().unwrap_or_default();
+        for link in &mut links[first..] {
+            (link.parent, link.child) = (number(link.parent), number(link.child));
+        }
+        (self.by_name, self.ranks) = (by_name, ranks);
     }
 
     /// The same for spans that were merged.

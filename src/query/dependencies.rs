@@ -15,13 +15,13 @@
 use super::fetch;
 use super::sources::Sources;
 use super::stop::Stop;
-use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
 use crate::lake::summary::hash::lower;
-use crate::lake::summary::{MILLIS_AN_HOUR, RowSet, TraceRow, hour_of};
+use crate::lake::summary::{MILLIS_AN_HOUR, RowSet, hour_of};
+use crate::model::Span;
 use crate::model::link::{Link, LinkSpan, Linker};
-use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
@@ -35,8 +35,23 @@ pub const EXACT_TRACES: usize = 1_000_000;
 const REACH: i64 = MILLIS_AN_HOUR;
 /// Spans of traces that are linked anew together.
 const BATCH_SPANS: u64 = 20_000;
-/// A trace of more is read a part at a time.
-const LARGE: u64 = 50_000;
+/// What links are made of.
+const COLUMNS: [&str; 14] = [
+    "project",
+    "trace_low",
+    "trace_id",
+    "timestamp",
+    "span_id",
+    "parent_id",
+    "kind",
+    "service",
+    "local_ipv4",
+    "local_ipv6",
+    "local_port",
+    "remote_service",
+    "error",
+    "shared",
+];
 
 /// Calls between two services.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +135,12 @@ impl Sums {
         sum.1 = sum.1.saturating_add(errors);
     }
 
+    fn add_link(&mut self, link: &Dependency) {
+        let sum = self.links.entry((link.parent.clone(), link.child.clone())).or_default();
+        sum.0 = sum.0.saturating_add(link.calls);
+        sum.1 = sum.1.saturating_add(link.errors);
+    }
+
     fn finish(self) -> Vec<Dependency> {
         let dependency =
             |((parent, child), (calls, errors)): (_, (u64, u64))| Dependency { parent, child, calls, errors };
@@ -128,10 +149,12 @@ impl Sums {
 }
 
 /// A trace that is to be linked from its spans.
-#[derive(Clone, Copy)]
 struct Anew {
     low: u64,
-    times: TraceRow,
+    spans: u64,
+    /// The summaries that have it, by their number, and its row there. Neither changes, so together they stand for what
+    /// there is of the trace.
+    places: Places,
     /// Whether its spans have to say that one of them lies in the window.
     in_doubt: bool,
 }
@@ -155,6 +178,7 @@ impl Walk<'_> {
         sources.keep_project(self.project);
         // Which rows count as they are.
         let mut whole: Vec<RowSet> = sources.sources.iter().map(|source| source.summary.no_rows()).collect();
+        let numbers: Vec<u64> = sources.sources.iter().map(|source| source.summary.number()).collect();
         let mut anew = Vec::new();
         let (from, to, hours) = (self.from, self.to, self.whole.clone());
         sources.walk(self.snapshot, self.project, self.stop, &|_, _| true, &mut |trace| {
@@ -167,7 +191,11 @@ impl Walk<'_> {
             let in_doubt = earliest == to || (earliest < from && newest >= to);
             match trace.places {
                 [(source, row)] if !in_doubt => whole[*source].insert(*row),
-                _ => anew.push(Anew { low: trace.low, times: *trace.all, in_doubt }),
+                _ => {
+                    let place = |(source, row): &(usize, u32)| (numbers[*source], *row);
+                    let places = trace.places.iter().map(place).collect();
+                    anew.push(Anew { low: trace.low, spans: u64::from(trace.all.count), places, in_doubt });
+                }
             }
         })?;
         for (source, rows) in sources.sources.iter().zip(whole) {
@@ -196,92 +224,74 @@ impl Walk<'_> {
         self.link_anew(&anew)
     }
 
+    /// Links traces from all of their spans.
     fn link_anew(&mut self, traces: &[Anew]) -> Result<()> {
         let mut rest = Vec::new();
         for trace in traces {
-            match LINKED.get(&self.key(trace)) {
-                Some(linked) if !trace.in_doubt => {
-                    linked.iter().for_each(|(parent, child, calls, errors)| {
-                        let names = [parent.clone(), child.clone()];
-                        self.sums.add(&names, 0, 1, u64::from(*calls), u64::from(*errors));
-                    });
-                }
-                _ => rest.push(*trace),
+            match LINKED.get(&trace.places).filter(|_| !trace.in_doubt) {
+                Some(linked) => linked.iter().for_each(|link| self.sums.add_link(link)),
+                None => rest.push(trace),
             }
         }
         let mut rest = &rest[..];
-        while let Some(first) = rest.first() {
+        while !rest.is_empty() {
             self.stop.check()?;
-            let mut spans = u64::from(first.times.count);
-            if spans > LARGE {
-                self.link_large(first)?;
-                rest = &rest[1..];
-                continue;
-            }
-            let fits = |trace: &&Anew| {
-                spans += u64::from(trace.times.count);
+            let mut spans = 0;
+            let fits = |trace: &&&Anew| {
+                spans += trace.spans;
                 spans <= BATCH_SPANS
             };
-            let count = 1 + rest[1..].iter().take_while(fits).count();
-            let (batch, later) = rest.split_at(count);
-            let lows: Vec<u64> = batch.iter().map(|trace| trace.low).collect();
-            let mut found = fetch::traces(self.snapshot, self.project, &lows, &mut self.damaged, self.stop)?;
-            for trace in batch {
-                let mut linking = Linking::default();
-                found.remove(&trace.low).unwrap_or_default().spans.iter().for_each(|span| linking.add(span));
-                self.add(trace, linking);
-            }
+            let (batch, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            self.link_batch(batch)?;
             rest = later;
         }
         Ok(())
     }
 
-    fn link_large(&mut self, trace: &Anew) -> Result<()> {
-        let query = TraceQuery {
-            project: self.project.to_owned(),
-            trace_id: TraceId::narrow(trace.low),
-            strict: false,
-            cluster_id: None,
-            namespace: None,
-        };
-        let mut cursor = TraceCursor::open(self.snapshot, &query)?;
-        let mut linking = Linking::default();
-        while let Some(spans) = cursor.next_chunk()? {
-            self.stop.check()?;
-            spans.iter().for_each(|span| linking.add(span));
+    fn link_batch(&mut self, batch: &[&Anew]) -> Result<()> {
+        let lows: Vec<u64> = batch.iter().map(|trace| trace.low).collect();
+        let mut linking: HashMap<u64, Linking> = HashMap::new();
+        let mut damaged = Vec::new();
+        fetch::look(self.snapshot, self.project, &lows, &COLUMNS, &mut damaged, self.stop, &mut |span| {
+            linking.entry(span.trace_id.low).or_default().add(span);
+        })?;
+        for trace in batch {
+            let Some(linking) = linking.remove(&trace.low) else { continue };
+            let is_inside = |time: &i64| (micros(self.from)..=micros(self.to)).contains(time);
+            if trace.in_doubt && !linking.times.iter().any(is_inside) {
+                continue;
+            }
+            let links: Linked = linking.finish().into();
+            links.iter().for_each(|link| self.sums.add_link(link));
+            // Not what may lack spans.
+            if damaged.is_empty() {
+                LINKED.insert(trace.places.clone(), links);
+            }
         }
-        self.damaged.extend_from_slice(cursor.damaged());
-        self.add(trace, linking);
+        self.damaged.append(&mut damaged);
         Ok(())
-    }
-
-    fn add(&mut self, trace: &Anew, mut linking: Linking) {
-        let times = std::mem::take(&mut linking.times);
-        let (names, links) = linking.finish();
-        if !trace.in_doubt {
-            let named = |number: u32| names.get(number as usize).cloned().unwrap_or_default();
-            let linked = links.iter().map(|link| (named(link.parent), named(link.child), link.calls, link.errors));
-            LINKED.insert(self.key(trace), linked.collect());
-        } else if !times.iter().any(|time| (micros(self.from)..=micros(self.to)).contains(time)) {
-            return;
-        }
-        for link in links {
-            self.sums.add(&names, link.parent, link.child, u64::from(link.calls), u64::from(link.errors));
-        }
-    }
-
-    fn key(&self, trace: &Anew) -> LinkedKey {
-        (self.project.to_owned(), trace.low, trace.times.count, trace.times.times)
     }
 }
 
-/// A trace by its project, id, number of spans and times: another span changes them.
-type LinkedKey = (String, u64, u32, Option<(i64, i64)>);
-/// Parent, child, calls, errors.
-type Linked = Arc<[(String, String, u32, u32)]>;
+/// Numbers of summaries and rows.
+type Places = Box<[(u64, u32)]>;
+/// The links of a trace, by name.
+type Linked = Arc<[Dependency]>;
 
 /// The links of traces in several places that were asked for last.
-static LINKED: LazyLock<Cache<LinkedKey, Linked>> = LazyLock::new(|| Cache::new(50_000));
+static LINKED: LazyLock<Cache<Places, Linked, ByBytes>> =
+    LazyLock::new(|| Cache::with_weighter(4_096, LINKED_BYTES, ByBytes));
+const LINKED_BYTES: u64 = 16 << 20;
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Places, Linked> for ByBytes {
+    fn weight(&self, places: &Places, links: &Linked) -> u64 {
+        let names: usize = links.iter().map(|link| link.parent.len() + link.child.len()).sum();
+        (128 + size_of_val(&**places) + size_of_val(&**links) + names) as u64
+    }
+}
 
 /// The links of a trace, as its spans are read.
 #[derive(Default)]
@@ -310,9 +320,16 @@ impl Linking {
         self.times.extend(span.timestamp);
     }
 
-    fn finish(mut self) -> (Vec<String>, Vec<Link>) {
+    fn finish(mut self) -> Vec<Dependency> {
         let mut links = Vec::new();
-        Linker::default().link(&mut self.spans, &mut links);
-        (self.names, links)
+        Linker::default().link_named(&mut self.spans, &self.names, &mut links);
+        let named = |number: u32| self.names.get(number as usize).cloned().unwrap_or_default();
+        let dependency = |link: &Link| Dependency {
+            parent: named(link.parent),
+            child: named(link.child),
+            calls: u64::from(link.calls),
+            errors: u64::from(link.errors),
+        };
+        links.iter().map(dependency).collect()
     }
 }

@@ -4,6 +4,8 @@
 
 use super::origin::Rows as Found;
 use super::stop::Stop;
+use super::trace::weight;
+use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
 use crate::lake::rows::Rows;
 use crate::model::{Scope, Span};
@@ -12,51 +14,55 @@ use std::collections::HashMap;
 
 /// Rows read at a time.
 const BATCH_ROWS: usize = 2_048;
+/// Bytes of spans that are read together, about: an agent may send a megabyte in each tag.
+const MOST_BYTES: usize = 12 << 20;
 
 /// The spans of a project's traces, by the low halves of their ids: without duplicates, in the order in which a lookup by
-/// id gives them. Files that could not be read are added to `damaged`.
+/// id gives them; `None` where they are too many bytes to be held. Files that could not be read are added to `damaged`.
 pub(super) fn traces(
     snapshot: &Snapshot,
     project: &str,
     lows: &[u64],
     damaged: &mut Vec<String>,
     stop: &Stop,
-) -> Result<HashMap<u64, Found>> {
+) -> Result<Option<HashMap<u64, Found>>> {
     let mut found: HashMap<u64, Vec<(Span<'static>, Scope<'static>)>> =
         lows.iter().map(|low| (*low, Vec::new())).collect();
+    let mut bytes = 0;
+    let mut add = |span: &Span<'_>, scope: &dyn Fn() -> Scope<'static>| {
+        bytes += weight(span);
+        if let (Some(spans), true) = (found.get_mut(&span.trace_id.low), bytes <= MOST_BYTES) {
+            spans.push((span.clone().into_owned(), scope()));
+        }
+        bytes <= MOST_BYTES
+    };
     for memtable in &snapshot.memtables {
-        for low in lows {
-            for place in memtable.trace(*low) {
-                let defect = |error: crate::codec::stored::StoredError| Error::damaged(error.to_string());
-                let scope = place.scope().map_err(defect)?;
-                if scope.project == project
-                    && let Some(spans) = found.get_mut(low)
-                {
-                    spans.push((place.span().map_err(defect)?.into_owned(), scope.into_owned()));
-                }
+        for place in lows.iter().flat_map(|low| memtable.trace(*low)) {
+            let scope = place.scope().map_err(defect)?;
+            if scope.project == project && !add(&place.span().map_err(defect)?, &|| scope.clone().into_owned()) {
+                return Ok(None);
             }
         }
     }
     for file in snapshot.files.iter() {
         stop.check()?;
-        let mut read = || -> std::result::Result<(), String> {
+        let mut read = || -> std::result::Result<bool, String> {
             let mut rows = file.traces(lows, None, BATCH_ROWS).map_err(|error| error.to_string())?;
             while let Some(batch) = rows.next_batch().map_err(|error| error.to_string())? {
                 let rows = Rows::of(&batch).map_err(|error| error.to_string())?;
                 for row in (0..rows.len()).filter(|row| rows.project(*row) == project) {
-                    if let Some(spans) = found.get_mut(&rows.trace_low(row)) {
-                        let span = rows.span(row).map_err(|error| error.to_string())?;
-                        spans.push((span.into_owned(), rows.scope(row).into_owned()));
+                    let span = rows.span(row).map_err(|error| error.to_string())?;
+                    if !add(&span, &|| rows.scope(row).into_owned()) {
+                        return Ok(false);
                     }
                 }
             }
-            Ok(())
+            Ok(true)
         };
-        if let Err(error) = read() {
-            snapshot.note_damage(error);
-            if !damaged.contains(&file.info().path) {
-                damaged.push(file.info().path.clone());
-            }
+        match read() {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => note(snapshot, &file.info().path, error, damaged),
         }
     }
     let settled = found.into_iter().map(|(low, mut spans)| {
@@ -66,22 +72,22 @@ pub(super) fn traces(
         spans.into_iter().for_each(|(span, scope)| found.push(span, &scope));
         (low, found)
     });
-    Ok(settled.collect())
+    Ok(Some(settled.collect()))
 }
 
-/// Gives each of the traces' rows to `each`, with the spans' fields of those columns only, in no order. Files that cannot
-/// be read are passed over: whoever reads the traces whole will meet them again.
+/// Gives each of the traces' rows to `each`, with the spans' fields of those columns only (of those in memory, all), in no
+/// order, duplicates included. Files that could not be read are added to `damaged`.
 pub(super) fn look(
     snapshot: &Snapshot,
     project: &str,
     lows: &[u64],
     columns: &[&str],
+    damaged: &mut Vec<String>,
     stop: &Stop,
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<()> {
     for memtable in &snapshot.memtables {
         for place in lows.iter().flat_map(|low| memtable.trace(*low)) {
-            let defect = |error: crate::codec::stored::StoredError| Error::damaged(error.to_string());
             if place.scope().map_err(defect)?.project == project {
                 each(&place.span().map_err(defect)?);
             }
@@ -89,15 +95,30 @@ pub(super) fn look(
     }
     for file in snapshot.files.iter() {
         stop.check()?;
-        let Ok(mut rows) = file.traces(lows, Some(columns), BATCH_ROWS) else { continue };
-        while let Ok(Some(batch)) = rows.next_batch() {
-            let Ok(rows) = Rows::of(&batch) else { break };
-            for row in (0..rows.len()).filter(|row| rows.project(*row) == project) {
-                if let Ok(span) = rows.span(row) {
-                    each(&span);
+        let mut read = || -> std::result::Result<(), String> {
+            let mut rows = file.traces(lows, Some(columns), BATCH_ROWS).map_err(|error| error.to_string())?;
+            while let Some(batch) = rows.next_batch().map_err(|error| error.to_string())? {
+                let rows = Rows::of(&batch).map_err(|error| error.to_string())?;
+                for row in (0..rows.len()).filter(|row| rows.project(*row) == project) {
+                    each(&rows.span(row).map_err(|error| error.to_string())?);
                 }
             }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            note(snapshot, &file.info().path, error, damaged);
         }
     }
     Ok(())
+}
+
+fn defect(error: StoredError) -> Error {
+    Error::damaged(error.to_string())
+}
+
+fn note(snapshot: &Snapshot, path: &str, error: String, damaged: &mut Vec<String>) {
+    snapshot.note_damage(error);
+    if !damaged.iter().any(|known| known == path) {
+        damaged.push(path.to_owned());
+    }
 }

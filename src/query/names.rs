@@ -7,8 +7,10 @@
 use super::sources::Sources;
 use super::stop::Stop;
 use crate::error::Result;
+use crate::lake::summary::hash::lower;
 use crate::lake::summary::{MOST_NAMES, NameKind, NameList, owner_of};
 use crate::store::Snapshot;
+use std::collections::HashSet;
 
 /// Groups that are looked through where none is given.
 const MOST_GROUPS: usize = 1_000;
@@ -130,10 +132,16 @@ pub fn names(snapshot: &Snapshot, project: &str, kind: NameKind, owner: &str) ->
     let mut sources = Sources::of(snapshot, None)?;
     let mut list = NameList::default();
     sources.each(snapshot, |source| source.summary.names(kind, project, owner, &mut list));
-    let more = list.names.len().saturating_sub(MOST_NAMES);
+    let mut folded = HashSet::new();
+    let before = list.names.len();
+    list.names.retain(|name| {
+        let folded_name = lower(name).into_owned();
+        folded.contains(&folded_name) || (folded.len() < MOST_NAMES && folded.insert(folded_name))
+    });
+    let more = before - list.names.len();
     Ok(Names {
         overflow: list.overflow.saturating_add(more as u64),
-        names: list.names.into_iter().take(MOST_NAMES).collect(),
+        names: list.names.into_iter().collect(),
         damaged: sources.damaged,
     })
 }

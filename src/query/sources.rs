@@ -2,6 +2,7 @@
 
 use super::stop::Stop;
 use crate::error::Result;
+use crate::lake::file_reader::Damaged;
 use crate::lake::summary::{Summary, TraceRow};
 use crate::store::Snapshot;
 use std::sync::Arc;
@@ -52,16 +53,20 @@ impl Sources {
         let recent = snapshot.recent()?.into_iter();
         found.sources.extend(recent.map(|summary| Source { summary, path: None, times: None }));
         for file in snapshot.files.iter() {
-            let outside = match (times, file.info().stats.timestamp) {
+            let stats = &file.info().stats;
+            let outside = match (times, stats.timestamp) {
                 (Some((from, to)), Some((least, greatest))) => greatest < from || least > to,
                 // Whether a file without times has some is not known.
                 _ => false,
             };
-            if outside {
+            if outside && stats.timeless == Some(0) {
                 continue;
             }
             let path = &file.info().path;
             match file.summaries() {
+                // Spans without a time lie nowhere, so they may belong to any trace; but with spans that have one they
+                // are where those are.
+                Ok(summaries) if outside && summaries.iter().all(|summary| !summary.has_timeless()) => {}
                 Ok(summaries) => {
                     let times = file.info().stats.timestamp;
                     let of_file =
@@ -81,7 +86,7 @@ impl Sources {
     pub fn each<T>(
         &mut self,
         snapshot: &Snapshot,
-        mut read: impl FnMut(&Source) -> std::result::Result<T, crate::lake::file_reader::Damaged>,
+        mut read: impl FnMut(&Source) -> std::result::Result<T, Damaged>,
     ) -> Vec<T> {
         let mut made = Vec::with_capacity(self.sources.len());
         let damaged = &mut self.damaged;
@@ -107,7 +112,7 @@ impl Sources {
     /// Walks all traces of a project by id, all sources side by side; or only those of which a source has a row that
     /// `wanted` wants (source and row).
     pub fn walk(
-        &self,
+        &mut self,
         snapshot: &Snapshot,
         project: &str,
         stop: &Stop,
@@ -118,7 +123,7 @@ impl Sources {
     }
 
     fn walk_parts(
-        &self,
+        &mut self,
         snapshot: &Snapshot,
         project: &str,
         part_traces: usize,
@@ -129,8 +134,15 @@ impl Sources {
         let all: usize = self.sources.iter().map(|source| source.summary.project_rows(project).len()).sum();
         let parts = (all / part_traces.max(1) + 1).next_power_of_two() as u64;
         for part in 0..parts {
-            let slices: Vec<Slice> =
-                self.sources.iter().map(|source| slice(snapshot, source, project, part, parts)).collect();
+            let mut slices = Vec::with_capacity(self.sources.len());
+            for source in &self.sources {
+                slices.push(slice(source, project, part, parts).unwrap_or_else(|error| {
+                    // It has no rows then, and keeps its number.
+                    snapshot.note_damage(error.to_string());
+                    self.damaged.push(source.path.clone().unwrap_or_else(|| "memory".to_owned()));
+                    Slice { first: 0, rows: Vec::new() }
+                }));
+            }
             stop.check()?;
             walk_slices(&slices, stop, wanted, each)?;
         }
@@ -138,23 +150,16 @@ impl Sources {
     }
 }
 
-/// The rows of a source whose ids are of one of so many parts. A source that cannot be read has none: it was read
-/// before, and whoever reads the spans will meet it again.
-fn slice(snapshot: &Snapshot, source: &Source, project: &str, part: u64, parts: u64) -> Slice {
+/// The rows of a source whose ids are of one of so many parts.
+fn slice(source: &Source, project: &str, part: u64, parts: u64) -> std::result::Result<Slice, Damaged> {
     let range = source.summary.project_rows(project);
-    let traces = match source.summary.traces() {
-        Ok(traces) => traces,
-        Err(error) => {
-            snapshot.note_damage(error.to_string());
-            return Slice { first: 0, rows: Vec::new() };
-        }
-    };
+    let traces = source.summary.traces()?;
     let rows = traces.rows().get(range.start as usize..range.end as usize).unwrap_or_default();
     // Signed numbers in order, from 0; the shift is one of all bits where there is one part.
     let part_of = |row: &TraceRow| (row.low ^ 1 << 63).checked_shr(64 - parts.ilog2()).unwrap_or_default();
     let start = rows.partition_point(|row| part_of(row) < part);
     let end = rows.partition_point(|row| part_of(row) <= part);
-    Slice { first: range.start + start as u32, rows: rows[start..end].to_vec() }
+    Ok(Slice { first: range.start + start as u32, rows: rows[start..end].to_vec() })
 }
 
 fn walk_slices(
@@ -262,7 +267,7 @@ mod tests {
         sources.sources.push(source((1..9).map(spread), "b"));
         sources.keep_project("a");
         let snapshot = Snapshot::of(vec![], vec![]);
-        let walk = |part_traces: usize, wanted: &dyn Fn(usize, u32) -> bool| {
+        let mut walk = |part_traces: usize, wanted: &dyn Fn(usize, u32) -> bool| {
             let mut passed = BTreeMap::new();
             let mut last = None;
             let mut each = |trace: Passed<'_>| {

@@ -267,7 +267,7 @@ fn decode_recent(places: &mut Vec<Recent>, ready: &mut VecDeque<Found>) -> std::
 }
 
 /// About how many bytes a decoded span takes.
-fn weight(span: &Span<'_>) -> usize {
+pub(super) fn weight(span: &Span<'_>) -> usize {
     let tags: usize = span.tags.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
     let annotations: usize = span.annotations.iter().map(|annotation| annotation.value.len() + 32).sum();
     let texts = [&span.name, &span.v1].into_iter().flatten().map(|text| text.len()).sum::<usize>();

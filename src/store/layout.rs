@@ -8,7 +8,7 @@ use crate::lake::rows::RowBuilder;
 use crate::model::{Scope, TraceId};
 use bytes::Bytes;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -151,6 +151,7 @@ fn sorted_rows(
             });
         }
     }
+    join_timeless(&mut rows);
     limit_days(&mut rows, &arrivals);
     // A scope's place sorts by project first; within a project the trace comes before cluster and namespace.
     let projects = project_numbers(scopes);
@@ -170,6 +171,25 @@ fn sorted_rows(
         })
     });
     failed.map_or(Ok(rows), Err)
+}
+
+/// Puts spans without a time of their own into the day of their trace, where others of the flush tell it: what lies in
+/// one file is found by its times.
+fn join_timeless(rows: &mut [Row]) {
+    let is_timeless = |row: &Row| row.timestamp.is_none_or(|time| time <= 0);
+    let mut days: HashMap<TraceId, Option<i32>> =
+        rows.iter().filter(|row| is_timeless(row)).map(|row| (row.trace_id, None)).collect();
+    if days.is_empty() {
+        return;
+    }
+    for row in rows.iter().filter(|row| !is_timeless(row)) {
+        if let Some(day) = days.get_mut(&row.trace_id) {
+            *day = Some(day.map_or(row.day, |day| day.max(row.day)));
+        }
+    }
+    for row in rows.iter_mut().filter(|row| is_timeless(row)) {
+        row.day = days.get(&row.trace_id).copied().flatten().unwrap_or(row.day);
+    }
 }
 
 /// The number of each scope's project.

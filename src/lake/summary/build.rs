@@ -265,7 +265,7 @@ impl SummaryBuilder {
         if self.rows.is_empty() {
             return;
         }
-        self.linker.link(&mut self.link_spans, &mut self.links);
+        self.linker.link_named(&mut self.link_spans, &self.link_names, &mut self.links);
         self.link_ends.push(self.links.len() as u32);
         self.link_spans.clear();
         if self.in_trace.capacity() > 64 + 16 * self.in_trace.len() {
@@ -318,6 +318,7 @@ impl SummaryBuilder {
         let head = Head {
             spans: self.spans,
             traces: table.rows().len() as u32,
+            timeless: table.rows().iter().filter(|row| row.times.is_none()).count() as u32,
             projects: self.projects,
             sections: self.sections.into_iter().map(section).collect(),
             columns,

@@ -102,6 +102,8 @@ struct Section {
 struct Head {
     spans: u64,
     traces: u32,
+    /// Traces of which no span has a time.
+    timeless: u32,
     /// Each project with its first row.
     projects: Vec<(String, u32)>,
     sections: Vec<Section>,
@@ -119,6 +121,7 @@ impl Head {
     fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.spans);
         put_varint(out, u64::from(self.traces));
+        put_varint(out, u64::from(self.timeless));
         put_varint(out, self.projects.len() as u64);
         for (project, first) in &self.projects {
             put_text(out, project);
@@ -146,7 +149,7 @@ impl Head {
             u32::try_from(number).map_err(|_| Fault { what: "a number beyond reason", at: reader.position() })
         };
         let spans = reader.varint()?;
-        let traces = small(&mut reader)?;
+        let (traces, timeless) = (small(&mut reader)?, small(&mut reader)?);
         let mut projects = Vec::new();
         for _ in 0..reader.length()? {
             projects.push((reader.text()?.to_owned(), small(&mut reader)?));
@@ -166,6 +169,7 @@ impl Head {
         Ok(Head {
             spans,
             traces,
+            timeless,
             projects,
             sections,
             columns,

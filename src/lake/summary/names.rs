@@ -5,10 +5,11 @@
 //! ```
 
 use super::blob::Blobs;
+use super::hash::lower;
 use super::keyed::{KeyedIndex, KeyedWriter};
 use crate::codec::pack::{Fault, Reader, put_text, put_varint};
 use hashbrown::HashTable;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -45,6 +46,7 @@ pub enum NameKind {
 /// Names, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameList {
+    /// As sent. Forms of a name that differ in case alone count as one, up to as many as there may be names.
     pub names: BTreeSet<String>,
     /// How many more there were.
     pub overflow: u64,
@@ -63,6 +65,8 @@ fn key_of(kind: NameKind, project: u32, owner: &str) -> u64 {
 #[derive(Debug)]
 pub struct NameSets {
     lists: BTreeMap<(NameKind, u32, String), NameList>,
+    /// How many of each list's names are not another form of one before.
+    distinct: HashMap<(NameKind, u32, u64), usize>,
     /// Hashes of what is in the lists. Seeded anew in each process: a sender cannot make two names meet.
     seen: HashTable<u64>,
     random: RandomState,
@@ -76,6 +80,7 @@ impl NameSets {
     pub fn new(kept: &[String]) -> Self {
         NameSets {
             lists: BTreeMap::new(),
+            distinct: HashMap::new(),
             seen: HashTable::new(),
             random: RandomState::new(),
             kept: kept.iter().cloned().collect(),
@@ -100,10 +105,15 @@ impl NameSets {
         if !self.is_new(kind, project, id, name) {
             return;
         }
+        // What was seen of folded forms is kept apart by an owner that there is not.
+        let is_first = self.is_new(kind, project, !id, &lower(name));
+        let distinct = self.distinct.entry((kind, project, id)).or_default();
+        let fits = if is_first { *distinct < MOST_NAMES } else { *distinct <= MOST_NAMES };
         let list = self.lists.entry((kind, project, owner())).or_default();
-        if list.names.len() < MOST_NAMES {
+        if fits && list.names.len() < 2 * MOST_NAMES {
+            *distinct += usize::from(is_first);
             list.names.insert(name.to_owned());
-        } else if !list.names.contains(name) {
+        } else if is_first {
             list.overflow += 1;
         }
     }

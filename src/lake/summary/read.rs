@@ -174,6 +174,16 @@ impl Summary {
         }
     }
 
+    /// Tells it from all others of the process.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether there are traces none of whose spans has a time.
+    pub fn has_timeless(&self) -> bool {
+        self.head.timeless > 0
+    }
+
     /// How many bytes it takes.
     pub fn length(&self) -> u64 {
         self.length

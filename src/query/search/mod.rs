@@ -21,7 +21,7 @@ pub use test::TraceTest;
 
 use self::candidates::{Candidate, candidates};
 use self::query::Window;
-use self::verdict::{Found, Verdict};
+use self::verdict::{Found, Order, Verdict};
 use super::fetch;
 use super::origin::{Origins, Rows};
 use super::sources::Sources;
@@ -30,26 +30,27 @@ use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
 use crate::model::{Span, TraceId};
 use crate::store::Snapshot;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// How far outside a window what belongs to a trace inside is looked for: microseconds.
 const REACH: i64 = 3_600_000_000;
 /// Candidates at a time; more are looked for if these do not do.
 const CANDIDATES: usize = 65_536;
-/// Spans of the traces that are looked at together.
-const BATCH_SPANS: u64 = 20_000;
+/// Spans of the traces that are looked at together, if they are not too many bytes.
+const BATCH_SPANS: u64 = 10_000;
 /// A trace of more is never held whole.
-const LARGE: u64 = 50_000;
+const LARGE: u64 = 10_000;
 /// Candidates in doubt that are sifted together, and their spans.
 const SIFTED: usize = 400;
 const SIFTED_SPANS: u64 = 60_000;
 /// Traces that are looked at together beyond those that are still wanted.
 const AHEAD: usize = 4;
+/// Traces that are looked at together where all that are wanted are there, but others may come before them.
+const BESIDE: usize = 64;
 /// Where no limit is given, how many traces are looked at together first; then twice as many, and so on.
 const FIRST: usize = 32;
-/// Spans of found traces that are held until their turn; more are read anew.
-const MOST_HELD: usize = 200_000;
+/// Bytes of found traces that are held until their turn, about; more are read anew.
+const MOST_HELD: usize = 12 << 20;
 
 /// Spans of a trace that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,10 +79,12 @@ pub struct Search {
     candidates: VecDeque<Candidate>,
     /// The last of those that were looked for, if there may be more.
     more: Option<Candidate>,
-    /// Found, the newest on top.
-    found: BinaryHeap<Found>,
-    /// Spans that those hold.
+    /// Found, in the order in which they are given out; no more than are wanted.
+    found: BTreeMap<Order, Found>,
+    /// Bytes that those hold.
     held: usize,
+    /// The most traces that may be looked at together: less than one would where they proved to be large.
+    together: usize,
     /// How many are still wanted.
     wanted: usize,
     /// How many traces are looked at together next, where there is no limit.
@@ -105,8 +108,9 @@ impl Search {
             sources: Sources::of(snapshot, Some(times))?,
             candidates: VecDeque::new(),
             more: None,
-            found: BinaryHeap::new(),
+            found: BTreeMap::new(),
             held: 0,
+            together: usize::MAX,
             wanted: query.limit,
             step: FIRST,
             reading: None,
@@ -189,15 +193,16 @@ impl Search {
             {
                 self.look_on(Some(last))?;
             }
-            let is_next = match (self.found.peek(), self.candidates.front()) {
-                (Some(found), Some(candidate)) => found.newest < candidate.newest,
+            let is_next = match (self.found.first_key_value(), self.candidates.front()) {
+                // A candidate is as new as it says or older.
+                (Some((found, _)), Some(candidate)) => (found.0, found.1) <= (candidate.newest, candidate.low),
                 (found, None) => found.is_some() || self.more.is_none(),
                 (None, Some(_)) => false,
             };
             if is_next {
                 self.wanted -= 1;
-                let found = self.found.pop();
-                self.held -= found.as_ref().map_or(0, Found::holds);
+                let found = self.found.pop_first().map(|(_, found)| found);
+                self.held -= found.as_ref().map_or(0, |found| found.bytes);
                 if found.is_none() || self.wanted == 0 {
                     // What else is held will not be given out.
                     self.candidates.clear();
@@ -226,11 +231,16 @@ impl Search {
             lows.push(candidate.low as u64);
         }
         let columns = self.query.columns();
+        let mut damaged = Vec::new();
         let mut verdicts: HashMap<u64, Verdict<'_>> = HashMap::new();
-        fetch::look(&self.snapshot, &self.query.project, &lows, &columns, &self.stop, &mut |span| {
+        fetch::look(&self.snapshot, &self.query.project, &lows, &columns, &mut damaged, &self.stop, &mut |span| {
             verdicts.entry(span.trace_id.low).or_insert_with(|| Verdict::new(&self.query)).feed(span);
         })?;
-        // One of which nothing could be read stays: the reader of whole traces says why.
+        // What could not be read may be what a trace meets the query by: all stay, and the reader of whole traces says
+        // what is missing.
+        if !damaged.is_empty() {
+            return Ok(());
+        }
         let fails = |(low, verdict): (u64, Verdict<'_>)| verdict.met().next().is_none().then_some(low as i64);
         let failed: HashSet<i64> = verdicts.into_iter().filter_map(fails).collect();
         self.candidates.retain(|candidate| !failed.contains(&candidate.low));
@@ -243,26 +253,39 @@ impl Search {
         if self.candidates.front().is_some_and(|candidate| candidate.in_doubt) {
             return self.sift();
         }
-        let (mut lows, mut spans) = (Vec::new(), 0);
-        let mut most = self.wanted.saturating_sub(self.found.len()).saturating_add(AHEAD);
+        let (mut taken, mut spans): (Vec<Candidate>, u64) = (Vec::new(), 0);
+        let mut most = match self.wanted.saturating_sub(self.found.len()) {
+            0 => BESIDE,
+            missing => missing.saturating_add(AHEAD),
+        };
         if self.query.limit == usize::MAX {
             most = self.step;
             self.step = self.step.saturating_mul(2);
         }
         while let Some(candidate) = self.candidates.front()
-            && lows.len() < most
-            && (lows.is_empty() || spans + candidate.spans <= BATCH_SPANS)
-            && (lows.is_empty() || candidate.spans <= LARGE)
+            && taken.len() < most.min(self.together)
+            && (taken.is_empty() || spans + candidate.spans <= BATCH_SPANS)
+            && (taken.is_empty() || candidate.spans <= LARGE)
         {
             spans += candidate.spans;
-            lows.push(candidate.low as u64);
+            taken.push(*candidate);
             self.candidates.pop_front();
         }
-        if let ([low], true) = (&lows[..], spans > LARGE) {
-            return self.look_at_large(*low);
+        if let ([one], true) = (&taken[..], spans > LARGE) {
+            return self.look_at_large(one.low as u64);
         }
+        let lows: Vec<u64> = taken.iter().map(|candidate| candidate.low as u64).collect();
         let mut damaged = Vec::new();
-        let mut traces = fetch::traces(&self.snapshot, &self.query.project, &lows, &mut damaged, &self.stop)?;
+        let traces = fetch::traces(&self.snapshot, &self.query.project, &lows, &mut damaged, &self.stop)?;
+        let Some(mut traces) = traces else {
+            // Few spans of many bytes.
+            if let [low] = lows[..] {
+                return self.look_at_large(low);
+            }
+            self.together = taken.len() / 2;
+            taken.into_iter().rev().for_each(|candidate| self.candidates.push_front(candidate));
+            return Ok(());
+        };
         damaged.into_iter().for_each(|path| self.note_damaged(path));
         for low in lows {
             let Some(rows) = traces.remove(&low) else { continue };
@@ -274,12 +297,12 @@ impl Search {
             if let ([(id, _, newest)], true) =
                 (&met[..], spans.iter().all(|span| !strict || span.trace_id.high == spans[0].trace_id.high))
             {
-                self.hold(Found { newest: Reverse(*newest), id: *id, rows: Some(rows) });
+                self.hold(Found::new(*newest, *id, Some(rows)));
                 continue;
             }
             for (id, key, newest) in met {
                 let own = rows.only(|span| !strict || span.trace_id.high == key);
-                self.hold(Found { newest: Reverse(newest), id, rows: Some(own) });
+                self.hold(Found::new(newest, id, Some(own)));
             }
         }
         Ok(())
@@ -287,11 +310,16 @@ impl Search {
 
     /// Keeps a trace until its turn, and its spans if there is room.
     fn hold(&mut self, mut found: Found) {
-        if self.held + found.holds() > MOST_HELD {
-            found.rows = None;
+        if self.held + found.bytes > MOST_HELD {
+            found.let_go();
         }
-        self.held += found.holds();
-        self.found.push(found);
+        self.held += found.bytes;
+        self.found.insert(found.order(), found);
+        if self.found.len() > self.wanted
+            && let Some((_, last)) = self.found.pop_last()
+        {
+            self.held -= last.bytes;
+        }
     }
 
     /// Looks at a trace that is too large to be held.
@@ -307,7 +335,7 @@ impl Search {
         let damaged = cursor.damaged().to_vec();
         damaged.into_iter().for_each(|path| self.note_damaged(path));
         for (id, _, newest) in met {
-            self.found.push(Found { newest: Reverse(newest), id, rows: None });
+            self.hold(Found::new(newest, id, None));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::query::{SearchQuery, Window};
 use super::test::TraceTest;
 use crate::model::{Span, TraceId};
 use crate::query::origin::Rows;
+use crate::query::trace::weight;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -56,45 +57,32 @@ impl<'q> Verdict<'q> {
     }
 }
 
+/// What results are ordered by: the newest first, in milliseconds, then the halves of the id.
+pub(super) type Order = (Reverse<i64>, i64, u64);
+
 /// A trace that meets the query.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// In milliseconds.
-    pub newest: Reverse<i64>,
+    newest: i64,
     pub id: TraceId,
     /// `None` where it is read when it is given out.
     pub rows: Option<Rows>,
+    /// How many bytes they take, about.
+    pub bytes: usize,
 }
 
 impl Found {
-    /// What results are ordered by, the first the least.
-    fn order(&self) -> (Reverse<i64>, i64, u64) {
-        (self.newest, self.id.low as i64, self.id.high)
+    pub fn new(newest: i64, id: TraceId, rows: Option<Rows>) -> Self {
+        let bytes = rows.iter().flat_map(|rows| &rows.spans).map(weight).sum();
+        Found { newest, id, rows, bytes }
     }
 
-    /// How many spans it has in memory.
-    pub fn holds(&self) -> usize {
-        self.rows.as_ref().map_or(0, |rows| rows.spans.len())
+    pub fn order(&self) -> Order {
+        (Reverse(self.newest), self.id.low as i64, self.id.high)
     }
-}
 
-impl PartialEq for Found {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Found {}
-
-impl PartialOrd for Found {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Found {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // The heap has the greatest on top.
-        other.order().cmp(&self.order())
+    /// Lets its spans go: they are read again when it is given out.
+    pub fn let_go(&mut self) {
+        (self.rows, self.bytes) = (None, 0);
     }
 }

@@ -263,3 +263,187 @@ fn in_whole_hours_a_trace_of_two_files_counts_in_each_until_they_are_merged() {
         store.close().await.unwrap();
     });
 }
+
+fn links(store: &Arc<Store>) -> Vec<(String, String, u64)> {
+    let answer = dependencies(&store.snapshot(), "default", NOON, 24 * HOUR, &Stop::never()).unwrap();
+    answer.0.into_iter().map(|link| (link.parent, link.child, link.calls)).collect()
+}
+
+/// Of two spans of one id that both say whose they are, the order of the names decides, not what other traces there are.
+#[test]
+fn links_of_a_trace_do_not_depend_on_other_traces() {
+    run(async {
+        let store = Store::open(config(), Arc::new(SimFs::default()), clock()).await.unwrap();
+        let side = |low: u64, id: u64, local: &str, remote: &str| {
+            let mut span = Span::new(TraceId::narrow(low), id);
+            span.timestamp = Some(NOW - 1_000);
+            (span.local, span.remote) = (endpoint(local), endpoint(remote));
+            span
+        };
+        put(&store, &[side(1, 7, "web", "api"), side(1, 7, "api", "web")]).await.unwrap();
+        let alone = links(&store);
+        assert_eq!(alone.len(), 1);
+        // The names come up in another order first.
+        let mut other = side(0, 1, "web", "nobody");
+        other.timestamp = Some(NOW - 48 * HOUR * 1_000);
+        let mut another = side(0, 2, "api", "nobody");
+        another.timestamp = other.timestamp;
+        for before in [vec![other.clone(), another.clone()], vec![another, other]] {
+            put(&store, &before).await.unwrap();
+            assert_eq!(links(&store), alone);
+            store.flush().await.unwrap();
+            assert_eq!(links(&store), alone);
+        }
+        store.close().await.unwrap();
+    });
+}
+
+/// A merge drops duplicates: the trace has as many rows as before once another span has come, and is another trace.
+#[test]
+fn a_late_span_counts_even_where_a_duplicate_went() {
+    run(async {
+        let store = Store::open(StoreConfig { compact_files: 2, ..config() }, Arc::new(SimFs::default()), clock());
+        let store = store.await.unwrap();
+        let [client, server] = call(1, 10).try_into().unwrap();
+        for _ in 0..2 {
+            put(&store, &[client.clone(), server.clone()]).await.unwrap();
+            store.flush().await.unwrap();
+        }
+        assert_eq!(links(&store), [("front".to_owned(), "back".to_owned(), 1)]);
+        store.compact().await.unwrap();
+        let mut query = Span::new(TraceId::narrow(1), 2);
+        (query.kind, query.parent_id, query.timestamp) = (Some(Kind::Client), Some(1), server.timestamp);
+        (query.local, query.remote) = (endpoint("back"), endpoint("db"));
+        put(&store, &[query]).await.unwrap();
+        let wanted = [("back".to_owned(), "db".to_owned(), 1), ("front".to_owned(), "back".to_owned(), 1)];
+        assert_eq!(links(&store), wanted);
+        store.flush().await.unwrap();
+        assert_eq!(links(&store), wanted);
+        store.close().await.unwrap();
+    });
+}
+
+fn failed(end_ts: i64) -> SearchQuery {
+    SearchQuery {
+        project: "default".into(),
+        words: vec!["error".into()],
+        end_ts,
+        lookback: HOUR,
+        limit: 10,
+        ..SearchQuery::default()
+    }
+}
+
+/// The halves of shared spans that old agents send without a time.
+#[test]
+fn spans_without_a_time_belong_to_their_trace_wherever_they_lie() {
+    run(async {
+        for together in [true, false] {
+            let store = Store::open(config(), Arc::new(SimFs::default()), clock()).await.unwrap();
+            let [root, mut child] = call(1, 30 * HOUR).try_into().unwrap();
+            child.timestamp = None;
+            child.tags = vec![("error".into(), "".into())];
+            let now = call(2, 1);
+            let requests = match together {
+                true => vec![[vec![root, child], now].concat()],
+                false => vec![vec![root], [vec![child], now].concat()],
+            };
+            for request in requests {
+                put(&store, &request).await.unwrap();
+                store.flush().await.unwrap();
+            }
+            let found = search(&store.snapshot(), &failed(NOON - 30 * HOUR));
+            assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2], "together: {together}");
+            let end = NOON - 29 * HOUR;
+            let links = dependencies(&store.snapshot(), "default", end, 2 * HOUR, &Stop::never()).unwrap().0;
+            assert_eq!(links.iter().map(|link| link.child.as_str()).collect::<Vec<_>>(), ["back"]);
+            store.close().await.unwrap();
+        }
+    });
+}
+
+/// The stated limit of a search's reach: hours outside the window only memory is looked at.
+#[test]
+fn a_condition_that_is_met_hours_outside_the_window_alone_is_not_seen_in_files() {
+    run(async {
+        let store = Store::open(config(), Arc::new(SimFs::default()), clock()).await.unwrap();
+        let [root, mut late] = call(1, 6 * HOUR).try_into().unwrap();
+        late.timestamp = Some(NOW - HOUR * 1_000);
+        late.tags = vec![("error".into(), "".into())];
+        for (request, found) in [(root, 0), (late, 1)] {
+            put(&store, &[request]).await.unwrap();
+            assert_eq!(search(&store.snapshot(), &failed(NOON - 6 * HOUR)).len(), found);
+            if found == 0 {
+                store.flush().await.unwrap();
+            }
+        }
+        store.flush().await.unwrap();
+        assert_eq!(search(&store.snapshot(), &failed(NOON - 6 * HOUR)).len(), 0);
+        assert_eq!(search(&store.snapshot(), &SearchQuery { lookback: 9 * HOUR, ..failed(NOON) }).len(), 1);
+        store.close().await.unwrap();
+    });
+}
+
+/// Many agents' clocks are coarse, and a batch job starts a thousand traces at once.
+#[test]
+fn of_many_traces_of_one_millisecond_the_first_by_id_are_found() {
+    run(async {
+        let store = Store::open(config(), Arc::new(SimFs::default()), clock()).await.unwrap();
+        let spans: Vec<_> = (1..=900).flat_map(|low| call(low, 5)).collect();
+        put(&store, &spans).await.unwrap();
+        for _ in 0..2 {
+            let query = SearchQuery { words: vec![], limit: 3, ..failed(NOON) };
+            let found = search(&store.snapshot(), &query);
+            assert_eq!(found.iter().map(|trace| trace[0].trace_id.low).collect::<Vec<_>>(), [1, 2, 3]);
+            store.flush().await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+}
+
+/// It is tested and given out as it is read; what else is found keeps its place.
+#[test]
+fn a_trace_too_large_to_be_held_is_found_whole() {
+    const SPANS: u64 = 10_100;
+    run(async {
+        let flush_bytes = 64 << 20;
+        let store = Store::open(StoreConfig { flush_bytes, ..config() }, Arc::new(SimFs::default()), clock());
+        let store = store.await.unwrap();
+        let mut spans = call(1, 20);
+        spans.extend((2..SPANS).map(|id| {
+            let mut span = Span::new(TraceId::narrow(2), id);
+            (span.timestamp, span.parent_id) = (Some(NOW - 10_000 + id as i64 % 9), Some(1));
+            (span.local, span.kind) = (endpoint("front"), Some(Kind::Client));
+            span.remote = endpoint(if id == 9_000 { "back" } else { "db" });
+            span
+        }));
+        spans.extend(call(3, 5));
+        put(&store, &spans).await.unwrap();
+        for flushed in [false, true] {
+            if flushed {
+                store.flush().await.unwrap();
+            }
+            let query = SearchQuery { words: vec![], ..failed(NOON) };
+            let mut search = Search::open(&store.snapshot(), &query, Stop::never()).unwrap();
+            let (mut found, mut chunks) = (BTreeMap::new(), Vec::new());
+            while let Some(chunk) = search.next_chunk().unwrap() {
+                chunks.push((chunk.rows.spans[0].trace_id.low, chunk.ends_trace));
+                for span in chunk.rows.spans {
+                    *found.entry((span.trace_id.low, span.id, span.kind)).or_insert(0) += 1;
+                }
+            }
+            assert_eq!(found.len() as u64, SPANS - 2 + 4);
+            assert!(found.values().all(|times| *times == 1));
+            assert_eq!((chunks.first(), chunks.last()), (Some(&(3, true)), Some(&(1, true))));
+            let large: Vec<bool> = chunks.iter().filter(|(low, _)| *low == 2).map(|(_, ends)| *ends).collect();
+            assert!(large.len() > 1 && large[..large.len() - 1].iter().all(|ends| !ends) && large[large.len() - 1]);
+            assert_eq!(links(&store)[0], ("front".to_owned(), "back".to_owned(), 3));
+        }
+        // In two places it is linked anew.
+        let mut late = Span::new(TraceId::narrow(2), SPANS + 1);
+        (late.timestamp, late.local, late.remote) = (Some(NOW - 9_000), endpoint("back"), endpoint("front"));
+        put(&store, &[late]).await.unwrap();
+        assert_eq!(links(&store).len(), 3);
+        store.close().await.unwrap();
+    });
+}
