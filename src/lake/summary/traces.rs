@@ -253,6 +253,15 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_nothing_or_less_is_none() {
+        let mut row = TraceRow::new(1);
+        [None, Some(0), Some(-5)].map(|time| row.add(time));
+        assert_eq!(row, TraceRow { count: 3, ..TraceRow::new(1) });
+        [Some(7_999), Some(3_000)].map(|time| row.add(time));
+        assert_eq!(row.times, Some((3, 7)));
+    }
+
+    #[test]
     fn each_row_lies_in_one_block_of_about_a_page() {
         let row = |low, count| TraceRow { low, count, times: None };
         let table = TraceTable::new((0..1_000).map(|low| row(low, 1 + (low % 90) as u32)).collect());

@@ -120,7 +120,12 @@ fn on_spans(summary: &Summary, query: &SearchQuery) -> std::result::Result<Vec<M
         conditions.push(summary.having(project, section, token)?);
     }
     if let Some(least) = query.min_duration {
-        conditions.push(all_told(summary.lasting(project, section, least, query.max_duration)?));
+        let rows = summary.lasting(project, section, least, query.max_duration)?;
+        // Half octaves hold much that is not between two bounds near each other.
+        conditions.push(match query.max_duration {
+            Some(_) => Matches { rows, told: summary.no_rows() },
+            None => all_told(rows),
+        });
     }
     // Each of the others is met by spans of the service.
     if let (Some(section), true) = (section, conditions.is_empty()) {

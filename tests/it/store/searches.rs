@@ -447,3 +447,30 @@ fn a_trace_too_large_to_be_held_is_found_whole() {
         store.close().await.unwrap();
     });
 }
+
+/// A trace's time is its root's, also where a few columns decide.
+#[test]
+fn a_rare_tag_is_found_by_the_time_of_its_traces_root() {
+    run(async {
+        let store = Store::open(config(), Arc::new(SimFs::default()), clock()).await.unwrap();
+        // A clock that is behind: the child begins before the window, its root inside.
+        let mut root = call(1, HOUR / 6).remove(0);
+        root.tags = vec![("user".into(), "only one".into())];
+        let mut child = Span::new(TraceId::narrow(1), 2);
+        (child.parent_id, child.timestamp) = (Some(1), Some(NOW - 61 * 60_000_000));
+        // And the other way round.
+        let mut early = call(2, HOUR + 1).remove(0);
+        early.tags = vec![("user".into(), "only two".into())];
+        let late = Span { parent_id: Some(1), timestamp: Some(NOW - 1_000), ..Span::new(TraceId::narrow(2), 2) };
+        put(&store, &[root, child, early, late]).await.unwrap();
+        for _ in 0..2 {
+            for (value, found) in [("only one", 1), ("only two", 0)] {
+                let tags = vec![("user".to_owned(), value.to_owned())];
+                let query = SearchQuery { words: vec![], tags, ..failed(NOON) };
+                assert_eq!(search(&store.snapshot(), &query).len(), found, "{value}");
+            }
+            store.flush().await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+}
