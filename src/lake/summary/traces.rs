@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn a_time_of_nothing_or_less_is_none() {
         let mut row = TraceRow::new(1);
-        [None, Some(0), Some(-5)].map(|time| row.add(time));
+        [None, Some(0), Some(-5)].into_iter().for_each(|time| row.add(time));
         assert_eq!(row, TraceRow { count: 3, ..TraceRow::new(1) });
-        [Some(7_999), Some(3_000)].map(|time| row.add(time));
+        [Some(7_999), Some(3_000)].into_iter().for_each(|time| row.add(time));
         assert_eq!(row.times, Some((3, 7)));
     }
 
