@@ -296,10 +296,12 @@ impl Summary {
                 }
             }
         }
-        // Also where the dictionary has it: that may be another token with the same bits.
+        let mut rows = told.clone();
+        if section.is_some() && !found.is_empty() {
+            return Ok(Matches { rows, told });
+        }
         let part = |blob: Blob| self.bytes(blob.offset, blob.stored);
         let blocks = self.head.rare.find(hash, |blob| self.read(blob), part)?;
-        let mut rows = told.clone();
         if !blocks.is_empty() {
             let table = self.traces().map_err(Unreadable::Damaged)?;
             let mut rare = self.no_rows();
