@@ -33,8 +33,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 const WHOLE: usize = 256 << 10;
 /// Queries that run at a time; more wait. Each may hold a chunk of spans for each file that has some.
 const AT_ONCE: usize = 24;
-/// How many of these places a search takes: it holds several traces.
-const SEARCH: u32 = 3;
+/// Searches that run at a time; more wait. Each holds several traces. They have places of their own, so that however
+/// slowly their answers are read, traces are looked up meanwhile.
+const SEARCHES: usize = 8;
 /// Large answers under way at a time; one more is refused. They go at their readers' pace, and must leave lookups to
 /// others.
 const STREAMS: usize = 16;
@@ -47,12 +48,17 @@ const INCOMPLETE: HeaderName = HeaderName::from_static("spanlake-incomplete");
 /// What bounds the queries under way.
 pub(super) struct Bounds {
     at_once: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
 impl Bounds {
     pub(super) fn new() -> Self {
-        Bounds { at_once: Arc::new(Semaphore::new(AT_ONCE)), streams: Arc::new(Semaphore::new(STREAMS)) }
+        Bounds {
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+        }
     }
 }
 
@@ -182,7 +188,7 @@ impl Outcome {
 /// Looks a trace up and writes it.
 pub(super) async fn trace(context: &Context, query: TraceQuery, format: impl Format) -> Result<Outcome, Refusal> {
     let snapshot = context.store.snapshot();
-    answer(context, 1, move |_| TraceCursor::open(&snapshot, &query), format).await
+    answer(context, &context.lookups.at_once, move |_| TraceCursor::open(&snapshot, &query), format).await
 }
 
 /// Looks several traces up and writes those that there are.
@@ -193,13 +199,13 @@ pub(super) async fn traces(
 ) -> Result<Outcome, Refusal> {
     let store = context.store.clone();
     let open = move |stop| Ok(Many { store, stop, rest: queries.into_iter(), open: None, damaged: Vec::new() });
-    answer(context, 1, open, format).await
+    answer(context, &context.lookups.at_once, open, format).await
 }
 
 /// Searches and writes the traces found.
 pub(super) async fn search(context: &Context, query: SearchQuery, format: impl Format) -> Result<Outcome, Refusal> {
     let snapshot = context.store.snapshot();
-    answer(context, SEARCH, move |stop| Search::open(&snapshot, &query, stop), format).await
+    answer(context, &context.lookups.searches, move |stop| Search::open(&snapshot, &query, stop), format).await
 }
 
 /// Does what takes a while and whose result is small, within the same bounds as the streams.
@@ -209,7 +215,7 @@ pub(super) async fn work<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let stop = Stop::after(context.config.query.timeout);
     let _waiting = Waiting(stop.clone());
-    let place = place(context, 1).await?;
+    let place = place(&context.lookups.at_once).await?;
     let snapshot = context.store.snapshot();
     let task = tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -227,20 +233,20 @@ pub(super) fn mark_damage(damaged: &[String], response: &mut Response) {
     Outcome::mark(incomplete(damaged), response);
 }
 
-async fn place(context: &Context, places: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
     let closed = |_| Refusal::busy("the server is stopping\nask again in a second");
-    context.lookups.at_once.clone().acquire_many_owned(places).await.map_err(closed)
+    places.clone().acquire_owned().await.map_err(closed)
 }
 
 async fn answer<S: Source>(
     context: &Context,
-    places: u32,
+    places: &Arc<Semaphore>,
     open: impl FnOnce(Stop) -> Result<S> + Send + 'static,
     format: impl Format,
 ) -> Result<Outcome, Refusal> {
     let stop = Stop::after(context.config.query.timeout);
     let waiting = Waiting(stop.clone());
-    let place = place(context, places).await?;
+    let place = place(places).await?;
     let (head, answer) = oneshot::channel();
     let sender = Sender {
         handle: Handle::current(),

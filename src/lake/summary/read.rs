@@ -226,11 +226,6 @@ impl Summary {
         self.head.sections.iter().position(is_it).map(|number| SectionId(number as u32))
     }
 
-    /// How many traces a section has.
-    pub fn section_traces(&self, section: SectionId) -> usize {
-        self.head.sections.get(section.0 as usize).map_or(0, |section| section.rows as usize)
-    }
-
     /// The rows of a section's traces, in order.
     fn presence(&self, section: u32) -> Read<Vec<u32>> {
         let key = place_key(section, PRESENCE);

@@ -104,13 +104,6 @@ impl TraceTable {
         first..self.blocks.get(block as usize + 1).copied().unwrap_or(end)
     }
 
-    /// The place of a trace among the rows of a range, which is one project's.
-    pub fn find(&self, low: u64, range: Range<u32>) -> Option<u32> {
-        let rows = self.rows.get(range.start as usize..range.end as usize)?;
-        let at = rows.binary_search_by_key(&(low as i64), |row| row.low as i64).ok()?;
-        Some(range.start + at as u32)
-    }
-
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         self.rows.len() * size_of::<TraceRow>() + self.blocks.len() * size_of::<u32>()
