@@ -114,10 +114,7 @@ fn of_groups(
         stop.check()?;
         let owner = owner(group);
         sources.each(snapshot, |source| source.summary.names(kind, project, &owner, &mut list));
-        while list.names.len() > MOST_NAMES {
-            list.names.pop_last();
-            list.overflow = list.overflow.saturating_add(1);
-        }
+        cut(&mut list);
     }
     let more = groups.overflow.saturating_add(groups.names.len().saturating_sub(MOST_GROUPS) as u64);
     Ok(Names {
@@ -132,16 +129,17 @@ pub fn names(snapshot: &Snapshot, project: &str, kind: NameKind, owner: &str) ->
     let mut sources = Sources::of(snapshot, None)?;
     let mut list = NameList::default();
     sources.each(snapshot, |source| source.summary.names(kind, project, owner, &mut list));
+    cut(&mut list);
+    Ok(Names { overflow: list.overflow, names: list.names.into_iter().collect(), damaged: sources.damaged })
+}
+
+/// Leaves out what is more than the limit, and counts it. Forms of a name that differ in case alone are one.
+fn cut(list: &mut NameList) {
     let mut folded = HashSet::new();
     let before = list.names.len();
     list.names.retain(|name| {
-        let folded_name = lower(name).into_owned();
-        folded.contains(&folded_name) || (folded.len() < MOST_NAMES && folded.insert(folded_name))
+        let form = lower(name).into_owned();
+        folded.contains(&form) || (folded.len() < MOST_NAMES && folded.insert(form))
     });
-    let more = before - list.names.len();
-    Ok(Names {
-        overflow: list.overflow.saturating_add(more as u64),
-        names: list.names.into_iter().collect(),
-        damaged: sources.damaged,
-    })
+    list.overflow = list.overflow.saturating_add((before - list.names.len()) as u64);
 }

@@ -10,6 +10,7 @@ mod cors;
 mod links;
 mod names;
 mod search;
+mod slow_readers;
 
 use crate::support::server::{Answer, Server};
 use serde_json::{Value, json};
