@@ -34,6 +34,7 @@ use crate::codec::{DecodeError, Limits};
 use crate::config::Config;
 use crate::ingest::{Ingest, LARGE, offload};
 use crate::model::{Scope, Span};
+use crate::registry::Registry;
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
@@ -55,6 +56,7 @@ pub struct Context {
     config: Arc<Config>,
     store: Arc<Store>,
     ingest: Ingest,
+    registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
@@ -70,13 +72,20 @@ pub struct Context {
 pub type Shared = Arc<Context>;
 
 impl Context {
-    pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<Store>,
+        ingest: Ingest,
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
         Context {
             config,
             store,
             ingest,
+            registry,
             clock,
             bodies,
             decoders,

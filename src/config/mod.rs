@@ -46,6 +46,7 @@ pub struct Config {
     pub zipkin: ZipkinConfig,
     pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
+    pub registry: RegistryConfig,
 }
 
 /// What a project id means.
@@ -139,6 +140,16 @@ pub struct ZipkinUiConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AtsConfig {
     pub miss_is_error: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// Empty for SQLite in the data folder.
+    pub url: String,
+    pub max_services: usize,
+    pub max_instances: usize,
+    pub max_schemas: usize,
+    pub max_tags: usize,
 }
 
 /// Where a value came from.

@@ -500,4 +500,48 @@ pub static SETTINGS: &[Setting] = &[
         "Whether the ATS API answers HTTP 400 instead of 200 where no span was found",
         keep!(ats.miss_is_error, yes_or_no),
     ),
+    Setting {
+        secret: true,
+        ..setting(
+            "registry.url",
+            "registry-url",
+            Form::Text,
+            "",
+            "The database of services and configuration items: postgres://user:password@host:port/database, or nothing \
+             for SQLite in the data folder",
+            keep!(registry.url, text),
+        )
+    },
+    setting(
+        "registry.max_services",
+        "registry-max-services",
+        Form::Count,
+        "50000",
+        "How many services, each version counted, may be registered",
+        keep!(registry.max_services, |text| count(text, 1..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_instances",
+        "registry-max-instances",
+        Form::Count,
+        "150000",
+        "How many instances may be registered",
+        keep!(registry.max_instances, |text| count(text, 1..=5_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_schemas",
+        "registry-max-schemas",
+        Form::Count,
+        "100",
+        "How many contracts a service may have",
+        keep!(registry.max_schemas, |text| count(text, 1..=10_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_tags",
+        "registry-max-tags",
+        Form::Count,
+        "100",
+        "How many tags a service may have",
+        keep!(registry.max_tags, |text| count(text, 1..=10_000).map(|n| n as usize)),
+    ),
 ];

@@ -72,6 +72,13 @@ fn with_nothing_said_the_defaults_hold() {
                 dependency_high_error_rate: 0.75,
             },
             ats: AtsConfig { miss_is_error: false },
+            registry: RegistryConfig {
+                url: String::new(),
+                max_services: 50_000,
+                max_instances: 150_000,
+                max_schemas: 100,
+                max_tags: 100,
+            },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));
