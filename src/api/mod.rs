@@ -24,6 +24,7 @@ mod lookup;
 mod metrics;
 mod project;
 mod refusal;
+pub mod servicecomb;
 pub mod zipkin;
 
 pub use refusal::Refusal;
@@ -114,6 +115,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, zipkin::ADMIN_ROUTES, ats::ROUTES, admin::ROUTES]
         .into_iter()
         .flatten()
+        .chain(servicecomb::routes())
 }
 
 /// Answers every route, and says what there is where there is none.

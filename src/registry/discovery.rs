@@ -6,7 +6,7 @@ use super::service::{Family, Microservice, Tenant};
 use super::state::{ServiceState, TenantState};
 use super::version::Rule;
 use super::{Registry, hex};
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,6 +31,15 @@ pub struct Found {
     pub revision: String,
     /// As JSON; none if the consumer has this revision already.
     pub instances: Option<Vec<Arc<str>>>,
+}
+
+impl Found {
+    /// One instance by itself.
+    pub fn of_one(body: Arc<str>, revision: &str) -> Found {
+        let current = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, body.as_bytes()).as_ref());
+        let instances = (current != revision).then(|| vec![body]);
+        Found { revision: current, instances }
+    }
 }
 
 impl Registry {
@@ -89,16 +98,16 @@ impl Registry {
     }
 
     fn found(&self, providers: &[&ServiceState], revision: &str, now: i64) -> Found {
-        let mut digest = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        digest.update(&self.image.epoch.to_le_bytes());
+        let mut state = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        state.update(&self.image.epoch.to_le_bytes());
         for provider in providers {
             // An instance whose term is over is not there, even before it is dropped.
             let living = provider.instances.values().filter(|instance| instance.lives(now)).count();
-            digest.update(provider.service.service_id.as_bytes());
-            digest.update(&provider.revision.to_le_bytes());
-            digest.update(&living.to_le_bytes());
+            state.update(provider.service.service_id.as_bytes());
+            state.update(&provider.revision.to_le_bytes());
+            state.update(&living.to_le_bytes());
         }
-        let current = hex(digest.finish().as_ref());
+        let current = hex(state.finish().as_ref());
         if current == revision {
             return Found { revision: current, instances: None };
         }

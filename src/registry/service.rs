@@ -1,7 +1,8 @@
 //! What is registered: services and their instances, in the field names of Apache ServiceComb's service centre, by
 //! which its clients know them.
 //!
-//! Empty texts and lists are not written, as the original's own encoder has it: some clients cannot take a null. Which
+//! A null counts as absent: the Java client sends one for every field that it has not set. Empty texts and lists are not
+//! written, as the original's own encoder has it: some clients cannot take a null there. Which
 //! values are allowed is the dialect's to check before anything comes here; what is missing gets its default there.
 
 use serde::{Deserialize, Serialize};
@@ -11,41 +12,41 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Microservice {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub service_id: String,
     /// `development`, `testing`, `acceptance`, `production`, or nothing.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub environment: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub app_id: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub service_name: String,
     /// One to four numbers with dots between them.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub version: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub description: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub level: String,
     /// The ids of its contracts, those that were announced and those that were sent.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<ServicePath>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub status: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
     /// Seconds since 1970 UTC, as text: when it was registered.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub timestamp: String,
     /// Seconds since 1970 UTC, as text: when it was last changed.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub mod_timestamp: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub register_by: String,
     /// Another name that it is found by.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub alias: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub framework: Option<Framework>,
@@ -67,9 +68,9 @@ impl Microservice {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Framework {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub version: String,
 }
 
@@ -77,9 +78,9 @@ pub struct Framework {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServicePath {
-    #[serde(alias = "Path", skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", alias = "Path", skip_serializing_if = "String::is_empty")]
     pub path: String,
-    #[serde(alias = "Property", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", alias = "Property", skip_serializing_if = "BTreeMap::is_empty")]
     pub property: BTreeMap<String, String>,
 }
 
@@ -87,31 +88,31 @@ pub struct ServicePath {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Instance {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub instance_id: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub service_id: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub host_name: String,
     /// `UP`, `DOWN`, `STARTING`, `TESTING` or `OUTOFSERVICE`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub status: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
     /// Seconds since 1970 UTC, as text: when it was registered.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_center_info: Option<DataCenterInfo>,
     /// Seconds since 1970 UTC, as text: when it was last changed.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub mod_timestamp: String,
     /// The service's.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub version: String,
 }
 
@@ -120,18 +121,23 @@ pub struct Instance {
 #[serde(default)]
 pub struct HealthCheck {
     /// `push` or `pull`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub mode: String,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub port: i32,
     /// Seconds between heartbeats.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub interval: i32,
     /// Heartbeats that may be missed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub times: i32,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub url: String,
+}
+
+/// A null is the default.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the encoder asks so")]
@@ -143,11 +149,11 @@ fn is_zero(number: &i32) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataCenterInfo {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub region: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub available_zone: String,
 }
 
