@@ -15,7 +15,7 @@ mod migrations;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use crate::error::{Error, Result};
 use std::path::Path;
