@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod http;
 mod kill;
+mod kill_registry;
 mod lookup;
 mod outside;
 mod proto3;
