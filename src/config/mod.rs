@@ -148,6 +148,7 @@ pub struct RegistryConfig {
     pub url: String,
     pub max_services: usize,
     pub max_instances: usize,
+    pub max_bytes: usize,
     pub max_schemas: usize,
     pub max_tags: usize,
 }

@@ -529,6 +529,14 @@ pub static SETTINGS: &[Setting] = &[
         keep!(registry.max_instances, |text| count(text, 1..=5_000_000).map(|n| n as usize)),
     ),
     setting(
+        "registry.max_bytes",
+        "registry-max-bytes",
+        Form::Size,
+        "512MiB",
+        "How much services and instances may take in memory, about",
+        keep!(registry.max_bytes, |text| size(text, 1 << 20..=1 << 40).map(|n| n as usize)),
+    ),
+    setting(
         "registry.max_schemas",
         "registry-max-schemas",
         Form::Count,

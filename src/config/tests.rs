@@ -76,6 +76,7 @@ fn with_nothing_said_the_defaults_hold() {
                 url: String::new(),
                 max_services: 50_000,
                 max_instances: 150_000,
+                max_bytes: 512 << 20,
                 max_schemas: 100,
                 max_tags: 100,
             },

@@ -44,6 +44,22 @@ pub(crate) enum What {
     },
 }
 
+impl What {
+    /// The service that it is about, unless it is about how services hang together.
+    pub(super) fn service(&self) -> Option<&str> {
+        match self {
+            What::PutService(service) => Some(&service.service_id),
+            What::PutSchema(schema) => Some(&schema.service),
+            What::PutInstance(instance) => Some(&instance.service_id),
+            What::DropService { service }
+            | What::PutTags { service, .. }
+            | What::DropSchema { service, .. }
+            | What::DropInstance { service, .. } => Some(service),
+            What::PutDependency { .. } | What::DropDependency { .. } => None,
+        }
+    }
+}
+
 /// A contract of a service. Its text is only in the database: the image keeps the summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {

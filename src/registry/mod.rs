@@ -65,6 +65,8 @@ pub struct RegistryConfig {
     pub max_services: usize,
     /// Instances of all tenants.
     pub max_instances: usize,
+    /// Bytes that services and instances of all tenants may take in memory, about.
+    pub max_bytes: usize,
     /// Contracts of a service.
     pub max_schemas: usize,
     /// Tags of a service.
@@ -79,6 +81,7 @@ impl RegistryConfig {
             url: String::new(),
             max_services: 50_000,
             max_instances: 150_000,
+            max_bytes: 512 << 20,
             max_schemas: 100,
             max_tags: 100,
         }
@@ -283,6 +286,16 @@ impl Draft<'_> {
         let change = Change { tenant: tenant.clone(), what };
         self.state.apply(&change);
         self.changes.push(change);
+    }
+
+    /// Whether there is room for so many bytes more.
+    fn check_room(&self, more: usize) -> Outcome<()> {
+        if self.state.bytes.saturating_add(more) <= self.config.max_bytes {
+            return Ok(());
+        }
+        let most = self.config.max_bytes >> 20;
+        let detail = format!("the registry holds {most} MiB: drop some services, or raise registry.max_bytes");
+        Err(Fault::new(FaultKind::Quota, detail))
     }
 
     fn service(&self, tenant: &Tenant, id: &str) -> Outcome<&state::ServiceState> {

@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) tenants: HashMap<Tenant, TenantState>,
     pub(super) services: usize,
     pub(super) instances: usize,
+    /// About what services and instances take in memory.
+    pub(super) bytes: usize,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -46,8 +48,35 @@ pub(super) struct ServiceState {
     /// Summaries by contract.
     pub(super) schemas: BTreeMap<String, String>,
     pub(super) instances: BTreeMap<Arc<str>, InstanceState>,
+    /// About what they take in memory.
+    instance_bytes: usize,
     /// The number of the last change of its instances.
     pub(super) revision: u64,
+}
+
+/// What a service or an instance takes in memory beside its texts, about.
+const OVERHEAD: usize = 256;
+
+/// About what a service takes in memory. It is asked before a service is put as well.
+pub(super) fn service_bytes(service: &Microservice) -> usize {
+    let texts =
+        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
+    let schemas: usize = service.schemas.iter().map(|id| id.len() + 32).sum();
+    let paths: usize = service.paths.iter().map(|path| path.path.len() + texts(&path.property) + 64).sum();
+    OVERHEAD + service.description.len() + texts(&service.properties) + schemas + paths
+}
+
+/// About what an instance takes in memory.
+pub(super) fn instance_bytes(body: &str) -> usize {
+    OVERHEAD + body.len()
+}
+
+impl ServiceState {
+    /// About what it takes in memory, with its instances, tags and summaries of contracts.
+    pub(super) fn bytes(&self) -> usize {
+        let pairs = self.tags.iter().chain(&self.schemas).map(|(key, value)| key.len() + value.len() + 64);
+        service_bytes(&self.service) + self.instance_bytes + pairs.sum::<usize>()
+    }
 }
 
 /// A running copy of a service.
@@ -133,6 +162,9 @@ impl State {
         self.revision += 1;
         let revision = self.revision;
         let tenant = self.tenants.entry(change.tenant.clone()).or_default();
+        if let Some(service) = change.what.service() {
+            self.bytes -= tenant.services.get(service).map_or(0, ServiceState::bytes);
+        }
         match &change.what {
             What::PutService(service) => self.services += usize::from(tenant.put_service(service.clone(), revision)),
             What::DropService { service } => {
@@ -161,8 +193,10 @@ impl State {
                 if let Some(entry) = tenant.services.get_mut(instance.service_id.as_str()) {
                     entry.revision = revision;
                     let mut new = InstanceState::new(instance, revision);
+                    entry.instance_bytes += instance_bytes(&new.body);
                     match entry.instances.get_mut(instance.instance_id.as_str()) {
                         Some(old) => {
+                            entry.instance_bytes -= instance_bytes(&old.body);
                             new.deadline.store(old.deadline.load(Ordering::Relaxed), Ordering::Relaxed);
                             new.birth = old.birth;
                             *old = new;
@@ -176,14 +210,18 @@ impl State {
             }
             What::DropInstance { service, instance } => {
                 if let Some(entry) = tenant.services.get_mut(service.as_str())
-                    && entry.instances.remove(instance.as_str()).is_some()
+                    && let Some(gone) = entry.instances.remove(instance.as_str())
                 {
+                    entry.instance_bytes -= instance_bytes(&gone.body);
                     entry.revision = revision;
                     self.instances -= 1;
                 }
             }
             What::PutDependency { consumer, provider } => tenant.put_dependency(consumer, provider),
             What::DropDependency { consumer, provider } => tenant.drop_dependency(consumer, provider),
+        }
+        if let Some(service) = change.what.service() {
+            self.bytes += tenant.services.get(service).map_or(0, ServiceState::bytes);
         }
         if tenant.is_empty() {
             self.tenants.remove(&change.tenant);
@@ -216,6 +254,7 @@ impl TenantState {
             tags: BTreeMap::new(),
             schemas: BTreeMap::new(),
             instances: BTreeMap::new(),
+            instance_bytes: 0,
             revision,
         };
         self.services.insert(id, entry);

@@ -100,6 +100,7 @@ fn registry_config(config: &Config) -> RegistryConfig {
         url: config.registry.url.clone(),
         max_services: config.registry.max_services,
         max_instances: config.registry.max_instances,
+        max_bytes: config.registry.max_bytes,
         max_schemas: config.registry.max_schemas,
         max_tags: config.registry.max_tags,
         ..RegistryConfig::new(&config.data)
