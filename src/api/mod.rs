@@ -59,6 +59,8 @@ pub struct Context {
     ingest: Ingest,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
+    /// When the server was started, in microseconds since 1970 UTC.
+    started_micros: i64,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
     /// Places for large bodies to be decoded in. In memory spans take many times what they have in a body; small
@@ -87,6 +89,7 @@ impl Context {
             store,
             ingest,
             registry,
+            started_micros: clock.now_micros(),
             clock,
             bodies,
             decoders,
