@@ -10,6 +10,7 @@ use crate::registry::{Fault, FaultKind};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rand::TryRngCore;
+use std::fmt;
 
 /// Parts of an `Accept` header that are looked at.
 const MOST_ACCEPTED: usize = 32;
@@ -134,11 +135,9 @@ impl Reply {
             .text("Message", &message)
             .text("Recommend", &refusal.message);
         let node = match self.form {
-            Form::Json => fields
-                .text("ErrorCode", code)
-                .text("TraceId", &self.trace_id)
-                .put("Success", Node::Flag(false))
-                .end(),
+            Form::Json => {
+                fields.text("ErrorCode", code).text("TraceId", &self.trace_id).put("Success", Node::Flag(false)).end()
+            }
             Form::Xml | Form::TextXml => fields.end(),
         };
         refusal.around(self.written("Error", &node))
@@ -217,6 +216,12 @@ impl Rejection {
     pub(super) fn no_action(remedy: impl Into<String>) -> Self {
         let message = "Specified api is not found, please check your url and method.";
         Rejection::new(StatusCode::NOT_FOUND, "InvalidAction.NotFound", message, remedy)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
     }
 }
 

@@ -150,7 +150,9 @@ fn is_char(c: char) -> bool {
 /// name a namespace; one that may not begin so has a `_` before it.
 fn name(key: &str) -> Cow<'_, str> {
     let is_start = |c: char| c == '_' || is_name_start(c);
-    let is_part = |c: char| is_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}');
+    let is_part = |c: char| {
+        is_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+    };
     let is_reserved = key.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("xml"));
     let begins = key.chars().next().is_some_and(is_start) && !is_reserved;
     if begins && key.chars().all(is_part) {
@@ -185,7 +187,9 @@ mod tests {
     #[test]
     fn lists_repeat_their_fields_element_and_nulls_are_left_out() {
         assert_eq!(
-            xml_of(json!({ "a": ["x", "y"], "b": [], "c": null, "d": [{ "e": 1 }, { "e": true }], "f": [[1, 2], [3]] })),
+            xml_of(
+                json!({ "a": ["x", "y"], "b": [], "c": null, "d": [{ "e": 1 }, { "e": true }], "f": [[1, 2], [3]] })
+            ),
             "<R><a>x</a><a>y</a><d><e>1</e></d><d><e>true</e></d><f>1</f><f>2</f><f>3</f></R>"
         );
         assert_eq!(xml_of(json!({ "empty": "", "number": 1.5 })), "<R><empty></empty><number>1.5</number></R>");
