@@ -22,8 +22,10 @@ mod cors;
 mod grpc;
 mod lookup;
 mod metrics;
+mod observed;
 mod project;
 mod refusal;
+pub mod sae;
 pub mod servicecomb;
 pub mod zipkin;
 
@@ -39,8 +41,10 @@ use crate::registry::Registry;
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use body::Payload;
 use budget::Budget;
@@ -67,6 +71,7 @@ pub struct Context {
     /// bodies are decoded on the runtime's threads, which are few as well.
     decoders: Semaphore,
     lookups: lookup::Bounds,
+    observing: observed::Observing,
     many_services: zipkin::ManyServices,
     metrics: Arc<Counters>,
 }
@@ -94,6 +99,7 @@ impl Context {
             bodies,
             decoders,
             lookups: lookup::Bounds::new(),
+            observing: observed::Observing::new(),
             many_services: zipkin::ManyServices::default(),
             metrics: Arc::default(),
         }
@@ -119,6 +125,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .into_iter()
         .flatten()
         .chain(servicecomb::routes())
+        .chain(sae::ROUTES)
 }
 
 /// Answers every route, and says what there is where there is none.
@@ -135,16 +142,19 @@ pub fn router(context: Shared) -> Router {
         .with_state(context)
 }
 
-async fn no_such_path(method: Method, uri: Uri) -> Refusal {
+async fn no_such_path(State(context): State<Shared>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     // Not even where there is nothing: scanners for it take any other answer for a find.
     if method == Method::TRACE {
-        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST");
+        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST").into_response();
+    }
+    if let Some(response) = sae::no_such_path(&context, &uri, &headers) {
+        return response;
     }
     let mut message = format!("{} not found\nwhat there is:\n", uri.path());
     for route in routes() {
         message.push_str(&format!("  {} {}\n", route.method, route.path));
     }
-    Refusal::new(StatusCode::NOT_FOUND, message)
+    Refusal::new(StatusCode::NOT_FOUND, message).into_response()
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> Refusal {

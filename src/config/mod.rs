@@ -47,6 +47,7 @@ pub struct Config {
     pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
     pub registry: RegistryConfig,
+    pub sae: SaeConfig,
 }
 
 /// What a project id means.
@@ -151,6 +152,12 @@ pub struct RegistryConfig {
     pub max_bytes: usize,
     pub max_schemas: usize,
     pub max_tags: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SaeConfig {
+    /// Whether answers are in XML where the client accepts anything, rather than in JSON.
+    pub default_xml: bool,
 }
 
 /// Where a value came from.

@@ -552,4 +552,16 @@ pub static SETTINGS: &[Setting] = &[
         "How many tags a service may have",
         keep!(registry.max_tags, |text| count(text, 1..=10_000).map(|n| n as usize)),
     ),
+    setting(
+        "sae.default_format",
+        "sae-default-format",
+        Form::Text,
+        "json",
+        "The form of the application service API's answers where a client accepts anything: json or xml",
+        keep!(sae.default_xml, |text| match text {
+            "json" => Ok(false),
+            "xml" => Ok(true),
+            _ => Err("expected json or xml".to_owned()),
+        }),
+    ),
 ];

@@ -1,6 +1,7 @@
 //! What changes in the registry: the one form in which a change goes into the image in memory and into the database,
 //! and in which the database's rows come back at the start.
 
+use super::details::DetailHead;
 use super::service::{Family, Instance, Microservice, Tenant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +43,16 @@ pub(crate) enum What {
         consumer: String,
         provider: Family,
     },
+    PutDetail(Box<Detail>),
+    DropDetail(DetailHead),
+}
+
+/// What an agent posted about a service. Its text is only in the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    pub head: DetailHead,
+    /// Absent where only the head was read.
+    pub body: Option<String>,
 }
 
 impl What {
@@ -55,7 +66,7 @@ impl What {
             | What::PutTags { service, .. }
             | What::DropSchema { service, .. }
             | What::DropInstance { service, .. } => Some(service),
-            What::PutDependency { .. } | What::DropDependency { .. } => None,
+            What::PutDependency { .. } | What::DropDependency { .. } | What::PutDetail(_) | What::DropDetail(_) => None,
         }
     }
 }

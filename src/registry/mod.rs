@@ -17,6 +17,7 @@
 mod change;
 mod contracts;
 mod database;
+mod details;
 mod discovery;
 mod expiry;
 mod fault;
@@ -32,6 +33,7 @@ mod watch;
 mod writer;
 
 pub use change::Schema;
+pub use details::{DetailHead, DetailKey};
 pub use discovery::{Find, Found};
 pub use expiry::TICK;
 pub use fault::{Fault, FaultKind, Outcome};

@@ -8,6 +8,7 @@
 //! readers share.
 
 use super::change::{Change, What};
+use super::details::DetailKey;
 use super::service::{Family, Instance, Microservice, Tenant};
 use super::version::{self, Rule, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +24,8 @@ pub(super) struct State {
     pub(super) instances: usize,
     /// About what services and instances take in memory.
     pub(super) bytes: usize,
+    /// What agents posted about services.
+    pub(super) details: usize,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -37,6 +40,8 @@ pub(super) struct TenantState {
     dependencies: HashMap<Arc<str>, BTreeSet<Family>>,
     /// By provider: who asked for it.
     dependents: HashMap<Family, BTreeSet<Arc<str>>>,
+    /// The types of the services that agents posted details of.
+    pub(super) details: BTreeMap<DetailKey, String>,
 }
 
 /// One version of a service.
@@ -219,6 +224,13 @@ impl State {
             }
             What::PutDependency { consumer, provider } => tenant.put_dependency(consumer, provider),
             What::DropDependency { consumer, provider } => tenant.drop_dependency(consumer, provider),
+            What::PutDetail(detail) => {
+                let old = tenant.details.insert(detail.head.key.clone(), detail.head.kind.clone());
+                self.details += usize::from(old.is_none());
+            }
+            What::DropDetail(head) => {
+                self.details -= usize::from(tenant.details.remove(&head.key).is_some());
+            }
         }
         if let Some(service) = change.what.service() {
             self.bytes += tenant.services.get(service).map_or(0, ServiceState::bytes);
@@ -231,7 +243,7 @@ impl State {
 
 impl TenantState {
     fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.dependencies.is_empty()
+        self.services.is_empty() && self.dependencies.is_empty() && self.details.is_empty()
     }
 
     /// Whether it is a new one.
