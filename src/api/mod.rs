@@ -20,6 +20,7 @@ mod budget;
 mod compress;
 mod cors;
 mod grpc;
+mod kie;
 mod lookup;
 mod metrics;
 mod project;
@@ -66,6 +67,8 @@ pub struct Context {
     decoders: Semaphore,
     lookups: lookup::Bounds,
     many_services: zipkin::ManyServices,
+    configurations: kie::Answers,
+    tracks: kie::Tracks,
     metrics: Arc<Counters>,
 }
 
@@ -82,6 +85,7 @@ impl Context {
     ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
+        let configurations = kie::Answers::new(&config.kie);
         Context {
             config,
             store,
@@ -92,6 +96,8 @@ impl Context {
             decoders,
             lookups: lookup::Bounds::new(),
             many_services: zipkin::ManyServices::default(),
+            configurations,
+            tracks: kie::Tracks::default(),
             metrics: Arc::default(),
         }
     }
@@ -112,10 +118,18 @@ pub struct Route {
 
 /// All routes, dialect by dialect.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, zipkin::ADMIN_ROUTES, ats::ROUTES, admin::ROUTES]
-        .into_iter()
-        .flatten()
-        .chain(servicecomb::routes())
+    [
+        zipkin::ROUTES,
+        zipkin::QUERY_ROUTES,
+        zipkin::NAME_ROUTES,
+        zipkin::ADMIN_ROUTES,
+        ats::ROUTES,
+        kie::ROUTES,
+        admin::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(servicecomb::routes())
 }
 
 /// Answers every route, and says what there is where there is none.

@@ -47,6 +47,7 @@ pub struct Config {
     pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
     pub registry: RegistryConfig,
+    pub kie: KieConfig,
 }
 
 /// What a project id means.
@@ -150,6 +151,13 @@ pub struct RegistryConfig {
     pub max_instances: usize,
     pub max_schemas: usize,
     pub max_tags: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KieConfig {
+    pub max_items: usize,
+    pub max_bytes: u64,
+    pub max_waiting: usize,
 }
 
 /// Where a value came from.

@@ -2,6 +2,7 @@
 
 use super::change::{Change, Schema, What};
 use super::database::{Database, Row, Statement, Value};
+use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
         What::DropDependency { consumer, provider: Family { environment, app_id, name } } => {
             put(DROP_DEPENDENCY, &[consumer, environment, app_id, name]);
         }
+        What::Item(change) => items::rows::statements(tenant, change, statements),
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) fn keyed(tenant: &Tenant, values: &[&str]) -> Vec<Value> {
     [tenant.domain.as_str(), &tenant.project].iter().chain(values).map(|text| Value::from(*text)).collect()
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -99,7 +101,10 @@ pub(super) async fn load(database: &Database, mut take: impl FnMut(Change)) -> R
         let provider = Family { environment: row.text(3), app_id: row.text(4), name: row.text(5) };
         Ok(What::PutDependency { consumer: row.text(2), provider })
     })
-    .await
+    .await?;
+    each(database, items::rows::REVISIONS, &mut take, |row| Ok(What::Item(items::Change::Revision(row.number(2)))))
+        .await?;
+    each(database, items::rows::HEADS, &mut take, |row| Ok(What::Item(items::rows::put(parse(&row.text(2))?)))).await
 }
 
 /// Each row of a table as a change; the first two columns are the tenant. A row that cannot be read is an error: a
@@ -125,6 +130,6 @@ async fn each(
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| Error::damaged(format!("a row that is no JSON of its kind: {e}")))
 }

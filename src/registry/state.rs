@@ -1,4 +1,5 @@
-//! The image of the registry in memory, from which everything but contracts' texts is answered.
+//! The image of the registry in memory, from which everything but contracts' texts and items' values is
+//! answered.
 //!
 //! It changes by [`Change`]s only, each of which can be applied to any image; that is how it is built from the
 //! database at the start. Nothing here waits, asks the time or fails.
@@ -8,6 +9,7 @@
 //! readers share.
 
 use super::change::{Change, What};
+use super::items::{self, Items};
 use super::service::{Family, Instance, Microservice, Tenant};
 use super::version::{self, Rule, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +23,7 @@ pub(super) struct State {
     pub(super) tenants: HashMap<Tenant, TenantState>,
     pub(super) services: usize,
     pub(super) instances: usize,
+    pub(super) items: items::Totals,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -35,6 +38,7 @@ pub(super) struct TenantState {
     dependencies: HashMap<Arc<str>, BTreeSet<Family>>,
     /// By provider: who asked for it.
     dependents: HashMap<Family, BTreeSet<Arc<str>>>,
+    pub(super) items: Items,
 }
 
 /// One version of a service.
@@ -184,6 +188,7 @@ impl State {
             }
             What::PutDependency { consumer, provider } => tenant.put_dependency(consumer, provider),
             What::DropDependency { consumer, provider } => tenant.drop_dependency(consumer, provider),
+            What::Item(change) => tenant.items.apply(change, &mut self.items),
         }
         if tenant.is_empty() {
             self.tenants.remove(&change.tenant);
@@ -193,7 +198,7 @@ impl State {
 
 impl TenantState {
     fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.dependencies.is_empty()
+        self.services.is_empty() && self.dependencies.is_empty() && self.items.never_had_any()
     }
 
     /// Whether it is a new one.
