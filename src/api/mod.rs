@@ -20,6 +20,7 @@ mod budget;
 mod compress;
 mod cors;
 mod grpc;
+mod kie;
 mod lookup;
 mod metrics;
 mod observed;
@@ -73,6 +74,8 @@ pub struct Context {
     lookups: lookup::Bounds,
     observing: observed::Observing,
     many_services: zipkin::ManyServices,
+    configurations: kie::Answers,
+    tracks: kie::Tracks,
     metrics: Arc<Counters>,
 }
 
@@ -89,6 +92,7 @@ impl Context {
     ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
+        let configurations = kie::Answers::new(&config.kie);
         Context {
             config,
             store,
@@ -101,6 +105,8 @@ impl Context {
             lookups: lookup::Bounds::new(),
             observing: observed::Observing::new(),
             many_services: zipkin::ManyServices::default(),
+            configurations,
+            tracks: kie::Tracks::default(),
             metrics: Arc::default(),
         }
     }
@@ -121,11 +127,19 @@ pub struct Route {
 
 /// All routes, dialect by dialect.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, zipkin::ADMIN_ROUTES, ats::ROUTES, admin::ROUTES]
-        .into_iter()
-        .flatten()
-        .chain(servicecomb::routes())
-        .chain(sae::ROUTES)
+    [
+        zipkin::ROUTES,
+        zipkin::QUERY_ROUTES,
+        zipkin::NAME_ROUTES,
+        zipkin::ADMIN_ROUTES,
+        ats::ROUTES,
+        kie::ROUTES,
+        admin::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(servicecomb::routes())
+    .chain(sae::ROUTES)
 }
 
 /// Answers every route, and says what there is where there is none.

@@ -48,6 +48,7 @@ pub struct Config {
     pub ats: AtsConfig,
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
+    pub kie: KieConfig,
 }
 
 /// What a project id means.
@@ -158,6 +159,13 @@ pub struct RegistryConfig {
 pub struct SaeConfig {
     /// Whether answers are in XML where the client accepts anything, rather than in JSON.
     pub default_xml: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KieConfig {
+    pub max_items: usize,
+    pub max_bytes: u64,
+    pub max_waiting: usize,
 }
 
 /// Where a value came from.

@@ -564,4 +564,28 @@ pub static SETTINGS: &[Setting] = &[
             _ => Err("expected json or xml".to_owned()),
         }),
     ),
+    setting(
+        "kie.max_items",
+        "kie-max-items",
+        Form::Count,
+        "10000",
+        "How many configuration items there may be",
+        keep!(kie.max_items, |text| count(text, 1..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "kie.max_bytes",
+        "kie-max-bytes",
+        Form::Size,
+        "64MiB",
+        "How long the values of all configuration items may be together",
+        keep!(kie.max_bytes, |text| size(text, 1..=1 << 40)),
+    ),
+    setting(
+        "kie.max_waiting",
+        "kie-max-waiting",
+        Form::Count,
+        "2000",
+        "How many requests may wait for configuration items to change; one more is answered 429",
+        keep!(kie.max_waiting, |text| count(text, 0..=1_000_000).map(|n| n as usize)),
+    ),
 ];

@@ -80,6 +80,8 @@ fn with_nothing_said_the_defaults_hold() {
                 max_schemas: 100,
                 max_tags: 100,
             },
+            sae: SaeConfig { default_xml: false },
+            kie: KieConfig { max_items: 10_000, max_bytes: 64 << 20, max_waiting: 2_000 },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));

@@ -2,6 +2,7 @@
 //! and in which the database's rows come back at the start.
 
 use super::details::DetailHead;
+use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(crate) enum What {
     },
     PutDetail(Box<Detail>),
     DropDetail(DetailHead),
+    /// Of configuration items.
+    Item(items::Change),
 }
 
 /// What an agent posted about a service. Its text is only in the database.
@@ -66,7 +69,11 @@ impl What {
             | What::PutTags { service, .. }
             | What::DropSchema { service, .. }
             | What::DropInstance { service, .. } => Some(service),
-            What::PutDependency { .. } | What::DropDependency { .. } | What::PutDetail(_) | What::DropDetail(_) => None,
+            What::PutDependency { .. }
+            | What::DropDependency { .. }
+            | What::PutDetail(_)
+            | What::DropDetail(_)
+            | What::Item(_) => None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The registry: the services that registered themselves, their instances, contracts and tags, and who depends on whom.
+//! The registry: the services that registered themselves, their instances, contracts and tags, and who depends on whom;
+//! and the configuration items that they are given ([`items`]).
 //!
 //! In: what the dialects have checked. Out: the same, as clients find each other by it; changes of instances, for those
 //! who watch. Everything is apart by [`Tenant`].
@@ -22,6 +23,7 @@ mod discovery;
 mod expiry;
 mod fault;
 mod instances;
+pub mod items;
 mod rows;
 mod service;
 mod services;
@@ -73,6 +75,12 @@ pub struct RegistryConfig {
     pub max_schemas: usize,
     /// Tags of a service.
     pub max_tags: usize,
+    /// Configuration items of all tenants.
+    pub max_items: usize,
+    /// Bytes of their values.
+    pub max_item_bytes: u64,
+    /// Requests that wait for a change of items.
+    pub max_waiting: usize,
 }
 
 impl RegistryConfig {
@@ -86,6 +94,9 @@ impl RegistryConfig {
             max_bytes: 512 << 20,
             max_schemas: 100,
             max_tags: 100,
+            max_items: 10_000,
+            max_item_bytes: 64 << 20,
+            max_waiting: 2_000,
         }
     }
 }
@@ -126,6 +137,8 @@ struct Image {
     /// The registry's own time, in microseconds.
     now: AtomicI64,
     watchers: watch::Watchers,
+    /// Taken after the state where both are.
+    feed: items::Feed,
     /// Taken after the state where both are.
     expiry: Mutex<expiry::Queue>,
     /// Apart for each start, so that no revision of an earlier one is taken for one of this.
@@ -172,6 +185,7 @@ impl Image {
         }
         state.go_on_counting(&current);
         *current = state;
+        self.feed.renew(&current);
         *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry::Queue::of(&current);
         self.open.store(true, Ordering::Relaxed);
         Ok(())
@@ -191,6 +205,7 @@ impl Registry {
             open: AtomicBool::new(false),
             now: AtomicI64::new(0),
             watchers: watch::Watchers::default(),
+            feed: items::Feed::new(config.max_waiting),
             expiry: Mutex::default(),
             epoch,
         });

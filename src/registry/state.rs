@@ -1,4 +1,5 @@
-//! The image of the registry in memory, from which everything but contracts' texts is answered.
+//! The image of the registry in memory, from which everything but contracts' texts and items' values is
+//! answered.
 //!
 //! It changes by [`Change`]s only, each of which can be applied to any image; that is how it is built from the
 //! database at the start. Nothing here waits, asks the time or fails.
@@ -9,6 +10,7 @@
 
 use super::change::{Change, What};
 use super::details::DetailKey;
+use super::items::{self, Items};
 use super::service::{Family, Instance, Microservice, Tenant};
 use super::version::{self, Rule, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,6 +28,7 @@ pub(super) struct State {
     pub(super) bytes: usize,
     /// What agents posted about services.
     pub(super) details: usize,
+    pub(super) items: items::Totals,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -42,6 +45,7 @@ pub(super) struct TenantState {
     dependents: HashMap<Family, BTreeSet<Arc<str>>>,
     /// The types of the services that agents posted details of.
     pub(super) details: BTreeMap<DetailKey, String>,
+    pub(super) items: Items,
 }
 
 /// One version of a service.
@@ -231,6 +235,7 @@ impl State {
             What::DropDetail(head) => {
                 self.details -= usize::from(tenant.details.remove(&head.key).is_some());
             }
+            What::Item(change) => tenant.items.apply(change, &mut self.items),
         }
         if let Some(service) = change.what.service() {
             self.bytes += tenant.services.get(service).map_or(0, ServiceState::bytes);
@@ -243,7 +248,8 @@ impl State {
 
 impl TenantState {
     fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.dependencies.is_empty() && self.details.is_empty()
+        let nothing_else = self.dependencies.is_empty() && self.details.is_empty() && self.items.never_had_any();
+        nothing_else && self.services.is_empty()
     }
 
     /// Whether it is a new one.

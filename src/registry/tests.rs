@@ -228,7 +228,11 @@ async fn every_change_of_instances_is_another_revision_and_nothing_else_is() {
     assert!(!is_new("heartbeat").await);
     registry.change_instance(&t, &provider, "a", |i| i.status = "DOWN".to_owned()).await.unwrap();
     assert!(is_new("status").await);
-    registry.change_tags(&t, &provider, |tags| Ok(drop(tags.insert("k".into(), "v".into())))).await.unwrap();
+    let tag = |tags: &mut BTreeMap<String, String>| {
+        tags.insert("k".to_owned(), "v".to_owned());
+        Ok(())
+    };
+    registry.change_tags(&t, &provider, tag).await.unwrap();
     assert!(is_new("tags").await);
     register(&registry, "another").await;
     assert!(!is_new("another service").await);

@@ -47,6 +47,7 @@ pub(super) async fn run(
         match write(&mut writer, &group).await {
             Ok(()) => {
                 for order in group.drain(..) {
+                    image.feed.tell(&order.changes);
                     image.watchers.tell(&image, order.notices);
                     // The client may be gone.
                     let _ = order.done.send(Ok(()));

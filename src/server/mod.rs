@@ -61,7 +61,7 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let _ = out.write_all(banner::banner(listening, &config.data).as_bytes()).and_then(|()| out.flush());
     tracing::info!(address = %listening, data = %config.data.display(), "ready");
 
-    let Some(mut again) = listener::serve(listener, router, &config, stop).await else {
+    let Some(mut again) = listener::serve(listener, router, &config, stop, || registry.stop_waiting()).await else {
         return Err(Error::internal("left at once on a second signal; what was acknowledged is in the log"));
     };
     tracing::info!("writing what is in memory to the table");
@@ -103,6 +103,9 @@ fn registry_config(config: &Config) -> RegistryConfig {
         max_bytes: config.registry.max_bytes,
         max_schemas: config.registry.max_schemas,
         max_tags: config.registry.max_tags,
+        max_items: config.kie.max_items,
+        max_item_bytes: config.kie.max_bytes,
+        max_waiting: config.kie.max_waiting,
         ..RegistryConfig::new(&config.data)
     }
 }
