@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`model`] | what a span is; no input or output, no clock |
 //! | 1 | [`codec`] | wire formats to and from the model, pure functions over bytes |
-//! | 2 | [`wal`], [`lake`] | the write-ahead log; the table of Parquet files |
+//! | 2 | [`wal`], [`lake`], [`registry`] | the write-ahead log; the table of Parquet files; the database of services and their instances |
 //! | 3 | [`store`] | log, memory tables, flush and file catalogue; the one consistent view that readers take |
 //! | 4 | [`ingest`], [`query`] | admission and acknowledgement; lookups and SQL |
 //! | 6 | [`api`] | one folder a dialect: routes, request and response types, error bodies |
@@ -27,6 +27,7 @@ pub mod ingest;
 pub mod lake;
 pub mod model;
 pub mod query;
+pub mod registry;
 pub mod server;
 pub mod store;
 pub mod wal;

@@ -24,6 +24,7 @@ mod lookup;
 mod metrics;
 mod project;
 mod refusal;
+pub mod servicecomb;
 pub mod zipkin;
 
 pub use refusal::Refusal;
@@ -34,6 +35,7 @@ use crate::codec::{DecodeError, Limits};
 use crate::config::Config;
 use crate::ingest::{Ingest, LARGE, offload};
 use crate::model::{Scope, Span};
+use crate::registry::Registry;
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
@@ -55,6 +57,7 @@ pub struct Context {
     config: Arc<Config>,
     store: Arc<Store>,
     ingest: Ingest,
+    registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
@@ -70,13 +73,20 @@ pub struct Context {
 pub type Shared = Arc<Context>;
 
 impl Context {
-    pub fn new(config: Arc<Config>, store: Arc<Store>, ingest: Ingest, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<Store>,
+        ingest: Ingest,
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
         Context {
             config,
             store,
             ingest,
+            registry,
             clock,
             bodies,
             decoders,
@@ -105,6 +115,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, zipkin::ADMIN_ROUTES, ats::ROUTES, admin::ROUTES]
         .into_iter()
         .flatten()
+        .chain(servicecomb::routes())
 }
 
 /// Answers every route, and says what there is where there is none.

@@ -47,6 +47,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// Whole seconds, where the server says them.
     pub retry_after: Option<u64>,
+    /// The header `X-Resource-Revision`.
+    pub revision: Option<String>,
     pub body: Bytes,
     /// From the first byte sent to the last one read.
     pub micros: u32,
@@ -89,7 +91,7 @@ impl Connection {
         self.send(Method::POST, path, post).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, post: Option<&Post>) -> Result<Answer, String> {
+    pub async fn send(&mut self, method: Method, path: &str, post: Option<&Post>) -> Result<Answer, String> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -143,7 +145,8 @@ impl Connection {
         };
         self.sender = Some(sender);
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        Ok(Answer { status: head.status, retry_after, body, micros })
+        let revision = head.headers.get("x-resource-revision").and_then(|value| value.to_str().ok().map(str::to_owned));
+        Ok(Answer { status: head.status, retry_after, revision, body, micros })
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {

@@ -189,7 +189,7 @@ mod tests {
 
     fn check(expected: &Expected, body: &str) -> Result<(), String> {
         let body = Bytes::from(body.to_owned());
-        expected.check(&Answer { status: StatusCode::OK, retry_after: None, body, micros: 1 })
+        expected.check(&Answer { status: StatusCode::OK, retry_after: None, revision: None, body, micros: 1 })
     }
 
     /// A trace of one span.
@@ -208,7 +208,8 @@ mod tests {
         assert_eq!(check(&Expected::Nothing, "[]"), Ok(()));
         assert!(check(&Expected::Nothing, &format!("[{}]", trace(1, 1, "a", "1", 1))).is_err());
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let refused = Answer { status, retry_after: Some(1), body: Bytes::from_static(b"[]"), micros: 1 };
+        let refused =
+            Answer { status, retry_after: Some(1), revision: None, body: Bytes::from_static(b"[]"), micros: 1 };
         assert_eq!(Expected::Nothing.check(&refused), Err("answered 503 Service Unavailable: []".to_owned()));
     }
 

@@ -165,7 +165,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, retry_after: None, body: Bytes::from(body.to_owned()), micros: 1 }
+        Answer { status, retry_after: None, revision: None, body: Bytes::from(body.to_owned()), micros: 1 }
     }
 
     #[test]

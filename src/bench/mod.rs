@@ -9,6 +9,7 @@
 //! replay   (seed, round)  -> spans ----------^                             | 202: counted and timed; 503: waited, again
 //! measure: /proc of the server, its table's folder  <----------------------+
 //! lookup:  random trace ids of those sent -> answer's spans counted against (seed, number)
+//! registry: services and instances -> heartbeats at their usual rate, discovery; CPU, times, memory
 //! search:  questions about a survey of what was sent -> answers held against it
 //! ```
 //!
@@ -29,6 +30,7 @@ pub mod load;
 pub mod lookup;
 pub mod measure;
 pub mod otlp;
+pub mod registry;
 pub mod replay;
 pub mod report;
 pub mod run;

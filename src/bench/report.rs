@@ -199,15 +199,15 @@ pub fn json(runs: &[RunReport]) -> String {
 }
 
 #[derive(Default)]
-struct Rows(String);
+pub(super) struct Rows(pub(super) String);
 
 impl Rows {
-    fn add(&mut self, label: &str, text: String) {
+    pub(super) fn add(&mut self, label: &str, text: String) {
         let _ = writeln!(self.0, "  {label:<17}{text}");
     }
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }
 

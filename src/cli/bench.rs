@@ -4,6 +4,7 @@ use crate::bench::describe::describe;
 use crate::bench::generate::{self, Generator};
 use crate::bench::load::LoadOptions;
 use crate::bench::lookup::LookupApi;
+use crate::bench::registry::{self, RegistryOptions};
 use crate::bench::report;
 use crate::bench::run::{Phase, RunOptions, run_all};
 use crate::bench::write::Format;
@@ -35,6 +36,7 @@ Examples:
   spanlake bench --runs 3 --data /mnt/disk/bench    three runs on a disk of your choice
   spanlake bench --url http://127.0.0.1:9411 --pid 4711 --data ./spanlake-data
   spanlake bench --replay recorded/ --spans 100000  OTLP bodies, *.pb, as Zipkin v2 with fresh ids
+  spanlake bench --registry                         50,000 services and their heartbeats
   spanlake bench --describe                         what is sent, and how random it is";
 
 /// The command's arguments.
@@ -105,6 +107,19 @@ pub fn command() -> Command {
             number("runs", "1", "Runs, each with a seed of its own; all are shown and the best is named")
                 .value_parser(count()),
         )
+        .arg(flag("registry", "Measure the service registry instead: registrations, heartbeats, discovery"))
+        .arg(
+            number("services", "50000", "Services to register, with --registry")
+                .value_parser(value_parser!(u32).range(1..=1_000_000)),
+        )
+        .arg(
+            number("instances", "150000", "Instances to register, with --registry")
+                .value_parser(value_parser!(u32).range(1..=5_000_000)),
+        )
+        .arg(
+            number("seconds", "15", "How long heartbeats of each kind are sent, with --registry")
+                .value_parser(value_parser!(u32).range(1..=3_600)),
+        )
         .arg(flag("json", "Print the report as JSON"))
         .arg(flag("describe", "Print what the generated traces look like and how many random bits they hold, and stop"))
 }
@@ -120,7 +135,11 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         print_description(&options, as_json);
         return ExitCode::SUCCESS;
     }
-    match measure(&options, as_json) {
+    let measured = match matches.get_flag("registry") {
+        true => measure_registry(&registry_options(matches), as_json),
+        false => measure(&options, as_json),
+    };
+    match measured {
         Ok(true) => ExitCode::SUCCESS,
         // The report says which.
         Ok(false) => ExitCode::FAILURE,
@@ -156,6 +175,40 @@ fn measure(options: &RunOptions, as_json: bool) -> Result<bool, String> {
         println!("best: run {}", reports[best].run);
     }
     Ok(reports.iter().all(report::RunReport::is_right))
+}
+
+/// Measures the registry and prints it; false where an answer was wrong.
+fn measure_registry(options: &RegistryOptions, as_json: bool) -> Result<bool, String> {
+    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the client: {error}"))?;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = registry::run(options, &program) => report,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        }
+    })?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    } else {
+        print!("{}", report.table());
+    }
+    Ok(report.wrong == 0)
+}
+
+fn registry_options(matches: &ArgMatches) -> RegistryOptions {
+    // Every number has a default, so that the fallback here is never met.
+    let number = |name: &str| matches.get_one::<u32>(name).copied().unwrap_or(1);
+    RegistryOptions {
+        url: matches.get_one::<String>("url").cloned(),
+        pid: matches.get_one::<u32>("pid").copied(),
+        data: matches.get_one::<PathBuf>("data").cloned(),
+        services: number("services") as usize,
+        instances: number("instances") as usize,
+        seconds: u64::from(number("seconds")),
+    }
 }
 
 fn print_description(options: &RunOptions, as_json: bool) {

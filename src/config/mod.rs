@@ -49,6 +49,7 @@ pub struct Config {
     pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
     pub auth: AuthConfig,
+    pub registry: RegistryConfig,
 }
 
 /// What a project id means.
@@ -152,6 +153,16 @@ pub struct AuthConfig {
     /// Empty where there are no accounts.
     pub root_password: Secret,
     pub clock_skew: Duration,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// Empty for SQLite in the data folder.
+    pub url: String,
+    pub max_services: usize,
+    pub max_instances: usize,
+    pub max_schemas: usize,
+    pub max_tags: usize,
 }
 
 /// Where a value came from.

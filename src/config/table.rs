@@ -545,4 +545,48 @@ pub static SETTINGS: &[Setting] = &[
         "How far the date of a signed request may be from the server's clock",
         keep!(auth.clock_skew, positive_duration),
     ),
+    Setting {
+        secret: true,
+        ..setting(
+            "registry.url",
+            "registry-url",
+            Form::Text,
+            "",
+            "The database of services and configuration items: postgres://user:password@host:port/database, or nothing \
+             for SQLite in the data folder",
+            keep!(registry.url, text),
+        )
+    },
+    setting(
+        "registry.max_services",
+        "registry-max-services",
+        Form::Count,
+        "50000",
+        "How many services, each version counted, may be registered",
+        keep!(registry.max_services, |text| count(text, 1..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_instances",
+        "registry-max-instances",
+        Form::Count,
+        "150000",
+        "How many instances may be registered",
+        keep!(registry.max_instances, |text| count(text, 1..=5_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_schemas",
+        "registry-max-schemas",
+        Form::Count,
+        "100",
+        "How many contracts a service may have",
+        keep!(registry.max_schemas, |text| count(text, 1..=10_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_tags",
+        "registry-max-tags",
+        Form::Count,
+        "100",
+        "How many tags a service may have",
+        keep!(registry.max_tags, |text| count(text, 1..=10_000).map(|n| n as usize)),
+    ),
 ];

@@ -78,6 +78,13 @@ fn with_nothing_said_the_defaults_hold() {
                 root_password: Secret::default(),
                 clock_skew: Duration::from_secs(900),
             },
+            registry: RegistryConfig {
+                url: String::new(),
+                max_services: 50_000,
+                max_instances: 150_000,
+                max_schemas: 100,
+                max_tags: 100,
+            },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));

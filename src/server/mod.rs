@@ -23,7 +23,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::ingest::Ingest;
+use crate::registry::{self, Registry, RegistryConfig};
 use crate::store::{Store, StoreConfig};
+use rand::TryRngCore;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,7 +50,10 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
         max_tag_bytes: config.ingest.max_tag_bytes,
     };
     let ingest = Ingest::new(store.clone(), clock.clone(), limits);
-    let router = api::router(Arc::new(Context::new(config.clone(), store.clone(), ingest, clock)));
+    let registry = Registry::open(registry_config(&config), clock.clone(), random()?).await?;
+    let ticking = tokio::spawn(tick(registry.clone()));
+    let context = Context::new(config.clone(), store.clone(), ingest, registry.clone(), clock);
+    let router = api::router(Arc::new(context));
 
     // Before the banner: whoever has read it may send a signal.
     let stop = Stop::new()?;
@@ -60,8 +65,13 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
         return Err(Error::internal("left at once on a second signal; what was acknowledged is in the log"));
     };
     tracing::info!("writing what is in memory to the table");
+    ticking.abort();
+    let closing = async {
+        registry.close().await;
+        store.close().await
+    };
     tokio::select! {
-        closed = store.close() => closed.map_err(|error| {
+        closed = closing => closed.map_err(|error| {
             let lasting = "what was acknowledged is in the log, and the next start takes it from there";
             Error::new(error.kind(), format!("could not write all to the table before leaving: {error}; {lasting}"))
         })?,
@@ -83,6 +93,32 @@ fn store_config(config: &Config) -> StoreConfig {
         removed_file_retention: config.lake.removed_file_retention,
         ..StoreConfig::new(config.data.clone())
     }
+}
+
+fn registry_config(config: &Config) -> RegistryConfig {
+    RegistryConfig {
+        url: config.registry.url.clone(),
+        max_services: config.registry.max_services,
+        max_instances: config.registry.max_instances,
+        max_schemas: config.registry.max_schemas,
+        max_tags: config.registry.max_tags,
+        ..RegistryConfig::new(&config.data)
+    }
+}
+
+/// Drops instances whose heartbeats stay away, for ever.
+async fn tick(registry: Arc<Registry>) {
+    let mut ticks = tokio::time::interval(registry::TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        registry.tick();
+    }
+}
+
+fn random() -> Result<u64> {
+    let number = rand::rngs::OsRng.try_next_u64();
+    number.map_err(|e| Error::internal(format!("cannot draw a random number: {e}")))
 }
 
 /// Listens on the first of the name's addresses that works.

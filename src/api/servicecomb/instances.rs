@@ -1,0 +1,375 @@
+//! Instances: registered, kept alive, changed, found and watched.
+
+use super::super::{Context, Route, Shared};
+use super::answer::{self, Answer, Failure, REVISION};
+use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY};
+use super::rules;
+use crate::registry::{Family, Fault, FaultKind, Find, Found, Instance, Rule, Tenant};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use rand::TryRngCore;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances",
+        handler: || post(register),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances",
+        handler: || get(of_service),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances/{instance_id}",
+        handler: || get(one),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances/{instance_id}",
+        handler: || axum::routing::delete(unregister),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances/{instance_id}/properties",
+        handler: || put(put_properties),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances/{instance_id}/status",
+        handler: || put(put_status),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/v4/{project}/registry/microservices/{service_id}/instances/{instance_id}/heartbeat",
+        handler: || put(heartbeat),
+    },
+    Route { method: Method::PUT, path: "/v4/{project}/registry/heartbeats", handler: || put(heartbeats) },
+    Route { method: Method::GET, path: "/v4/{project}/registry/instances", handler: || get(find) },
+    Route { method: Method::POST, path: "/v4/{project}/registry/instances/action", handler: || post(find_many) },
+];
+
+/// Heartbeats of one request.
+const MOST_HEARTBEATS: usize = 10_000;
+/// Services and instances that one request asks for.
+const MOST_QUESTIONS: usize = 1_000;
+
+#[derive(Deserialize)]
+struct Registration {
+    instance: Option<Instance>,
+}
+
+async fn register(State(context): State<Shared>, head: Head<String>, body: Body) -> Answer {
+    let request: Registration = request::json(&context, &head.headers, body, INSTANCE_BODY).await?;
+    let mut instance = request.instance.ok_or_else(|| Failure::invalid("instance: send an object"))?;
+    instance.service_id = head.path;
+    rules::instance(&mut instance)?;
+    let id = context.registry.register_instance(&head.tenant, instance, new_id()?).await?;
+    Ok(answer::object(&json!({ "instanceId": id })))
+}
+
+/// 32 hex digits, as a random UUID without its hyphens.
+fn new_id() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    let drawn = rand::rngs::OsRng.try_fill_bytes(&mut bytes);
+    drawn.map_err(|e| Failure::new(500_003, format!("cannot draw a random id: {e}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer {
+    known_consumer(&context, &head.tenant, &head.headers)?;
+    let tags = rules::wanted_tags(&head.query.text("tags"))?;
+    let found = context.registry.instances_since(&head.tenant, &head.path, &tags, &head.query.text("rev"))?;
+    Ok(list(found))
+}
+
+/// A consumer that is named must be there.
+fn known_consumer(context: &Context, tenant: &Tenant, headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(consumer) = consumer(headers)? else { return Ok(()) };
+    let missing = |fault: Fault| match fault.kind {
+        FaultKind::ServiceMissing => Failure::new(400_012, format!("Consumer[{consumer}] does not exist.")),
+        _ => fault.into(),
+    };
+    context.registry.service(tenant, consumer).map(drop).map_err(missing)
+}
+
+fn consumer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    match headers.get("x-consumerid").map(|value| value.to_str()) {
+        None | Some(Ok("")) => Ok(None),
+        Some(Ok(id)) => Ok(Some(id)),
+        Some(Err(_)) => Err(Failure::invalid("header X-ConsumerId: send the id of a service")),
+    }
+}
+
+async fn one(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
+    known_consumer(&context, &head.tenant, &head.headers)?;
+    let (service, instance) = &head.path;
+    let body = context.registry.instance(&head.tenant, service, instance)?;
+    Ok(answer::json(format!("{{\"instance\":{body}}}")))
+}
+
+async fn unregister(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
+    let (service, instance) = &head.path;
+    context.registry.drop_instance(&head.tenant, service, instance).await?;
+    Ok(answer::done())
+}
+
+#[derive(Deserialize)]
+struct Properties {
+    properties: Option<BTreeMap<String, Option<String>>>,
+}
+
+async fn put_properties(State(context): State<Shared>, head: Head<(String, String)>, body: Body) -> Answer {
+    let request: Properties = request::json(&context, &head.headers, body, PROPERTIES_BODY).await?;
+    let properties = request.properties.unwrap_or_default();
+    let properties = properties.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect();
+    let (service, instance) = &head.path;
+    let change = |instance: &mut Instance| instance.properties = properties;
+    context.registry.change_instance(&head.tenant, service, instance, change).await?;
+    Ok(answer::done())
+}
+
+async fn put_status(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
+    let status = head.query.text("value");
+    rules::instance_status("query parameter value", &status)?;
+    let (service, instance) = &head.path;
+    let change = |instance: &mut Instance| instance.status = status;
+    context.registry.change_instance(&head.tenant, service, instance, change).await?;
+    Ok(answer::done())
+}
+
+async fn heartbeat(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
+    let (service, instance) = &head.path;
+    context.registry.heartbeat(&head.tenant, service, instance)?;
+    Ok(answer::done())
+}
+
+#[derive(Deserialize)]
+struct Heartbeats<'a> {
+    #[serde(borrow)]
+    instances: Option<Vec<Pair<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pair<'a> {
+    #[serde(borrow)]
+    service_id: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    instance_id: std::borrow::Cow<'a, str>,
+}
+
+async fn heartbeats(State(context): State<Shared>, head: Head<()>, body: Body) -> Answer {
+    let body = super::super::body::read(&context, &head.headers, body).await?;
+    if body.len() > USUAL_BODY {
+        return Err(Failure::invalid(format!("the body is larger than {USUAL_BODY} bytes: send less")).into());
+    }
+    let request: Heartbeats<'_> =
+        serde_json::from_slice(&body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))?;
+    let pairs = request.instances.unwrap_or_default();
+    if pairs.is_empty() || pairs.len() > MOST_HEARTBEATS {
+        return Err(Failure::invalid(format!(
+            "instances: send 1 to {MOST_HEARTBEATS} pairs of serviceId and instanceId"
+        ))
+        .into());
+    }
+    let living =
+        context.registry.heartbeats(&head.tenant, pairs.iter().map(|pair| (&*pair.service_id, &*pair.instance_id)));
+    let answers: Vec<HeartbeatAnswer<'_>> = pairs
+        .iter()
+        .zip(living)
+        .map(|(pair, lives)| HeartbeatAnswer {
+            service_id: &pair.service_id,
+            instance_id: &pair.instance_id,
+            err_message: if lives { "" } else { "Service instance does not exist." },
+        })
+        .collect();
+    Ok(answer::object(&json!({ "instances": answers })))
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeartbeatAnswer<'a> {
+    service_id: &'a str,
+    instance_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    err_message: &'a str,
+}
+
+/// Instances with their revision, or that they have not changed.
+fn list(found: Found) -> Response {
+    let mut response = match found.instances {
+        Some(instances) => answer::json(answer::instances(&instances)),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    };
+    if let Ok(revision) = HeaderValue::from_str(&found.revision) {
+        response.headers_mut().insert(REVISION, revision);
+    }
+    response
+}
+
+async fn find(State(context): State<Shared>, head: Head<()>) -> Answer {
+    let question = Question {
+        environment: head.query.text("env"),
+        app_id: head.query.text("appId"),
+        service_name: head.query.text("serviceName"),
+        version: head.query.text("version"),
+    };
+    let tags = rules::wanted_tags(&head.query.text("tags"))?;
+    // Whoever must not get an answer from memory says so; there is none here but the truth.
+    let silent = head.query.flag("noCache")? || head.query.flag("cacheOnly")?;
+    let revision = if silent { String::new() } else { head.query.text("rev") };
+    Ok(list(question.ask(&context, &head.tenant, consumer(&head.headers)?, &tags, &revision)?))
+}
+
+/// A service that a consumer looks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Question {
+    environment: String,
+    app_id: String,
+    service_name: String,
+    version: String,
+}
+
+impl Question {
+    fn ask(
+        &self,
+        context: &Context,
+        tenant: &Tenant,
+        consumer: Option<&str>,
+        tags: &BTreeMap<String, String>,
+        revision: &str,
+    ) -> Result<Found, Failure> {
+        rules::environment("env", &self.environment)?;
+        let app_id = if self.app_id.is_empty() { rules::DEFAULT_APP } else { &self.app_id };
+        rules::app_id("appId", app_id)?;
+        rules::wanted_name("serviceName", &self.service_name)?;
+        let rule = Rule::parse(&self.version)
+            .ok_or_else(|| Failure::invalid("version: send latest, 1.0.0, 1.0.0+, 1.0.0-2.0.0, or nothing for all"))?;
+        let provider = Family::new(&self.environment, app_id, &self.service_name);
+        Ok(context.registry.find(tenant, Find { consumer, provider, rule, tags, revision })?)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
+struct Questions {
+    consumer_service_id: Option<String>,
+    services: Option<Vec<ServiceQuestion>>,
+    instances: Option<Vec<InstanceQuestion>>,
+}
+
+#[derive(Deserialize)]
+struct ServiceQuestion {
+    service: Question,
+    rev: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct InstanceQuestion {
+    instance: OneInstance,
+    rev: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OneInstance {
+    service_id: String,
+    instance_id: String,
+}
+
+async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) -> Answer {
+    if head.query.text("type") != "query" {
+        return Err(Failure::invalid("query parameter type: send query").into());
+    }
+    let request: Questions = request::json(&context, &head.headers, body, USUAL_BODY).await?;
+    let services = request.services.unwrap_or_default();
+    let instances = request.instances.unwrap_or_default();
+    let asked = services.len() + instances.len();
+    if asked == 0 || asked > MOST_QUESTIONS {
+        let rule = format!("services, instances: send 1 to {MOST_QUESTIONS} of them together");
+        return Err(Failure::invalid(rule).into());
+    }
+    let in_body = request.consumer_service_id.filter(|id| !id.is_empty());
+    let consumer = consumer(&head.headers)?.or(in_body.as_deref());
+    let tags = BTreeMap::new();
+    let mut answers = serde_json::Map::new();
+    if !services.is_empty() {
+        let mut sorted = Sorted::default();
+        for (index, question) in services.iter().enumerate() {
+            let revision = question.rev.as_deref().unwrap_or_default();
+            sorted.add(index, question.service.ask(&context, &head.tenant, consumer, &tags, revision));
+        }
+        answers.insert("services".to_owned(), sorted.into_json());
+    }
+    if !instances.is_empty() {
+        let mut sorted = Sorted::default();
+        for (index, question) in instances.iter().enumerate() {
+            let OneInstance { service_id, instance_id } = &question.instance;
+            let revision = question.rev.as_deref().unwrap_or_default();
+            let found = context.registry.instance(&head.tenant, service_id, instance_id);
+            sorted.add(index, found.map(|body| Found::of_one(body, revision)).map_err(Failure::from));
+        }
+        answers.insert("instances".to_owned(), sorted.into_json());
+    }
+    Ok(answer::object(&Value::Object(answers)))
+}
+
+/// Answers of a batch, by what became of each.
+#[derive(Default)]
+struct Sorted {
+    /// By code: the numbers of the questions, and the first one's failure.
+    failed: BTreeMap<u32, (Vec<usize>, Option<Failure>)>,
+    not_modified: Vec<usize>,
+    updated: Vec<Value>,
+}
+
+impl Sorted {
+    fn add(&mut self, index: usize, outcome: Result<Found, Failure>) {
+        match outcome {
+            Ok(Found { instances: None, .. }) => self.not_modified.push(index),
+            Ok(Found { instances: Some(bodies), revision }) => {
+                let bodies: Vec<&RawValue> = bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect();
+                let mut updated = json!({ "index": index, "rev": revision });
+                if !bodies.is_empty() {
+                    updated["instances"] = json!(bodies);
+                }
+                self.updated.push(updated);
+            }
+            Err(failure) => {
+                let (indexes, first) = self.failed.entry(failure.code).or_default();
+                indexes.push(index);
+                first.get_or_insert(failure);
+            }
+        }
+    }
+
+    fn into_json(self) -> Value {
+        let mut answer = serde_json::Map::new();
+        if !self.failed.is_empty() {
+            let failed = self
+                .failed
+                .into_values()
+                .filter_map(|(indexes, failure)| Some(json!({ "indexes": indexes, "error": failure?.to_json() })));
+            answer.insert("failed".to_owned(), failed.collect());
+        }
+        if !self.not_modified.is_empty() {
+            answer.insert("notModified".to_owned(), json!(self.not_modified));
+        }
+        if !self.updated.is_empty() {
+            answer.insert("updated".to_owned(), Value::Array(self.updated));
+        }
+        Value::Object(answer)
+    }
+}

@@ -1,0 +1,22 @@
+//! The registry API of Apache ServiceComb's service centre (`/v4/{project}/registry`, `/v4/{project}/govern`), as its
+//! stock clients speak it.
+//!
+//! * Whose registry: the path's project and the header `X-Domain-Name` (`default` without it). Each pair sees its own.
+//! * An answer with an object is JSON; one without has an empty body. Empty lists and texts are left out, and nothing is
+//!   ever null.
+//! * An error is `{"errorCode":"400012","errorMessage":"..","detail":".."}`, compact, the code a text. The status is the
+//!   code's first three digits: what is missing is a 400, not a 404, which clients take for a server of another kind.
+//!
+//! [`answer`] has the forms, [`request`] reads what comes, [`instances`] and [`services`] have the routes.
+
+mod answer;
+mod instances;
+mod request;
+mod rules;
+
+use super::Route;
+
+/// The routes of the registry.
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
+    [instances::ROUTES].into_iter().flatten()
+}

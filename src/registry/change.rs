@@ -1,0 +1,56 @@
+//! What changes in the registry: the one form in which a change goes into the image in memory and into the database,
+//! and in which the database's rows come back at the start.
+
+use super::service::{Family, Instance, Microservice, Tenant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A change of one tenant's data. Each is whole: applying it again changes nothing more.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) tenant: Tenant,
+    pub(crate) what: What,
+}
+
+/// Rows that are put or dropped. A row that is put replaces the one of the same key.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    PutService(Arc<Microservice>),
+    /// With its instances, contracts, tags, and what it depends on.
+    DropService {
+        service: String,
+    },
+    PutTags {
+        service: String,
+        tags: BTreeMap<String, String>,
+    },
+    PutSchema(Schema),
+    DropSchema {
+        service: String,
+        schema: String,
+    },
+    PutInstance(Box<Instance>),
+    DropInstance {
+        service: String,
+        instance: String,
+    },
+    PutDependency {
+        consumer: String,
+        provider: Family,
+    },
+    DropDependency {
+        consumer: String,
+        provider: Family,
+    },
+}
+
+/// A contract of a service. Its text is only in the database: the image keeps the summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    pub service: String,
+    pub id: String,
+    /// A digest of the text by the client's own rule; empty where it sent none.
+    pub summary: String,
+    /// Absent where only the head was read.
+    pub text: Option<String>,
+}

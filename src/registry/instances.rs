@@ -1,0 +1,150 @@
+//! Instances: registered, kept alive, changed and dropped.
+
+use super::change::What;
+use super::expiry::Entry;
+use super::fault::{Fault, FaultKind, Outcome};
+use super::service::{Instance, Tenant};
+use super::state::endpoints_digest;
+use super::watch::{Action, Notice};
+use super::{Draft, Registry};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+impl Registry {
+    /// Registers an instance and returns its id: the one that it brings, else the one of an instance of the same
+    /// service with the same endpoints, else `new_id`. One that is there already is replaced as a whole, but for the
+    /// time of its first registration, and counts as having sent a heartbeat.
+    pub async fn register_instance(&self, tenant: &Tenant, mut instance: Instance, new_id: String) -> Outcome<String> {
+        let (id, new) = self
+            .change(|draft| {
+                let entry = draft.service(tenant, &instance.service_id)?;
+                let service = entry.service.clone();
+                if instance.instance_id.is_empty() {
+                    let digest = endpoints_digest(&instance.endpoints);
+                    let same = entry.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest);
+                    instance.instance_id = same.map_or(new_id, |(id, _)| id.to_string());
+                }
+                let id = instance.instance_id.clone();
+                let old = entry.instances.get(id.as_str()).map(|old| old.instance());
+                if old.is_none() && draft.state.instances >= draft.config.max_instances {
+                    let most = draft.config.max_instances;
+                    let detail = format!("no more than {most} instances: drop some, or raise registry.max_instances");
+                    return Err(Fault::new(FaultKind::Quota, detail));
+                }
+                let now = draft.wall_seconds.to_string();
+                instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
+                instance.mod_timestamp = now;
+                instance.version.clone_from(&service.version);
+                let action = if old.is_some() { Action::Update } else { Action::Create };
+                draft.apply(tenant, What::PutInstance(Box::new(instance.clone())));
+                draft.notify(action, tenant, &service, instance.clone());
+                let put = draft.state.instance(tenant, &service.service_id, &id);
+                let put = put.ok_or_else(|| Fault::no_instance(&service.service_id, &id))?;
+                put.beat(draft.now);
+                let deadline = draft.now + put.term * 1_000_000;
+                Ok((id, old.is_none().then_some((deadline, put.birth))))
+            })
+            .await?;
+        if let Some((deadline, birth)) = new {
+            let (tenant, service) = (Arc::new(tenant.clone()), instance.service_id.as_str().into());
+            self.look_at(deadline, Entry { tenant, service, instance: id.as_str().into(), birth });
+        }
+        Ok(id)
+    }
+
+    /// Drops an instance.
+    pub async fn drop_instance(&self, tenant: &Tenant, service: &str, instance: &str) -> Outcome<()> {
+        self.change(|draft| {
+            let (owner, gone) = draft.living(tenant, service, instance)?;
+            let what = What::DropInstance { service: service.to_owned(), instance: instance.to_owned() };
+            draft.apply(tenant, what);
+            draft.notify(Action::Delete, tenant, &owner, gone);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes an instance in place.
+    pub async fn change_instance(
+        &self,
+        tenant: &Tenant,
+        service: &str,
+        instance: &str,
+        change: impl FnOnce(&mut Instance),
+    ) -> Outcome<()> {
+        self.change(|draft| {
+            let (owner, mut changed) = draft.living(tenant, service, instance)?;
+            change(&mut changed);
+            changed.mod_timestamp = draft.wall_seconds.to_string();
+            draft.apply(tenant, What::PutInstance(Box::new(changed.clone())));
+            draft.notify(Action::Update, tenant, &owner, changed);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps an instance alive for one more term.
+    pub fn heartbeat(&self, tenant: &Tenant, service: &str, instance: &str) -> Outcome<()> {
+        let state = self.image.read();
+        let now = self.image.now();
+        let found = state.instance(tenant, service, instance).filter(|found| found.lives(now));
+        let Some(found) = found else {
+            return Err(Fault::no_instance(service, instance));
+        };
+        found.beat(now);
+        Ok(())
+    }
+
+    /// The same of many at once: for each whether it is there.
+    pub fn heartbeats<'i>(&self, tenant: &Tenant, pairs: impl Iterator<Item = (&'i str, &'i str)>) -> Vec<bool> {
+        let state = self.image.read();
+        let now = self.image.now();
+        let Some(tenant) = state.tenant(tenant) else { return pairs.map(|_| false).collect() };
+        let beat = |(service, instance)| {
+            let found = tenant.services.get(service).and_then(|entry| entry.instances.get(instance));
+            let found = found.filter(|found| found.lives(now));
+            if let Some(found) = found {
+                found.beat(now);
+            }
+            found.is_some()
+        };
+        pairs.map(beat).collect()
+    }
+
+    /// An instance as JSON.
+    pub fn instance(&self, tenant: &Tenant, service: &str, instance: &str) -> Outcome<Arc<str>> {
+        let state = self.image.read();
+        if state.service(tenant, service).is_none() {
+            return Err(Fault::no_service(service));
+        }
+        let found = state.instance(tenant, service, instance).filter(|found| found.lives(self.image.now()));
+        found.map(|found| found.body.clone()).ok_or_else(|| Fault::no_instance(service, instance))
+    }
+
+    /// All instances of a version of a service, as JSON.
+    pub fn instances(&self, tenant: &Tenant, service: &str) -> Outcome<Vec<Arc<str>>> {
+        let state = self.image.read();
+        let now = self.image.now();
+        let entry = state.service(tenant, service).ok_or_else(|| Fault::no_service(service))?;
+        Ok(entry.instances.values().filter(|found| found.lives(now)).map(|found| found.body.clone()).collect())
+    }
+
+    /// Tells a consumer of the changes of what it depends on, from now on.
+    pub fn watch(&self, tenant: &Tenant, consumer: &str) -> Outcome<mpsc::Receiver<Arc<Notice>>> {
+        if self.image.read().service(tenant, consumer).is_none() {
+            return Err(Fault::no_service(consumer));
+        }
+        let too_many = || Fault::new(FaultKind::Quota, "too many watchers: try again later, or poll with rev");
+        self.image.watchers.add(tenant, consumer).ok_or_else(too_many)
+    }
+}
+
+impl Draft<'_> {
+    /// An instance that is there, and whose it is.
+    fn living(&self, tenant: &Tenant, service: &str, instance: &str) -> Outcome<(Arc<super::Microservice>, Instance)> {
+        let entry = self.service(tenant, service)?;
+        let found = entry.instances.get(instance).filter(|found| found.lives(self.now));
+        let found = found.ok_or_else(|| Fault::no_instance(service, instance))?;
+        Ok((entry.service.clone(), found.instance()))
+    }
+}

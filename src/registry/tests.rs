@@ -1,0 +1,423 @@
+//! The registry over each database: what holds in memory holds after a restart, and the other way round.
+
+use super::database::tests::over_each;
+use super::*;
+use crate::clock::ManualClock;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use sqlx::Connection;
+use std::collections::BTreeMap;
+
+const SECOND: i64 = 1_000_000;
+
+fn tenant() -> Tenant {
+    Tenant::new("default", "default")
+}
+
+fn config(url: &str, folder: &Path) -> RegistryConfig {
+    RegistryConfig { url: url.to_owned(), ..RegistryConfig::new(folder) }
+}
+
+/// A registry whose time stands still.
+async fn open(config: RegistryConfig) -> (Arc<Registry>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(1_700_000_000 * SECOND));
+    // A number that no start had before.
+    static STARTS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let epoch = STARTS.fetch_add(1, Ordering::SeqCst);
+    (Registry::open(config, clock.clone(), epoch).await.unwrap(), clock)
+}
+
+fn service(app: &str, name: &str, version: &str) -> Microservice {
+    let text = str::to_owned;
+    Microservice { app_id: text(app), service_name: text(name), version: text(version), ..Microservice::default() }
+}
+
+/// One that lives for 20 seconds after a heartbeat.
+fn instance(service: &str, endpoint: &str) -> Instance {
+    Instance {
+        service_id: service.to_owned(),
+        host_name: "host".to_owned(),
+        status: "UP".to_owned(),
+        endpoints: vec![endpoint.to_owned()],
+        health_check: Some(HealthCheck { mode: "push".to_owned(), interval: 5, times: 3, ..HealthCheck::default() }),
+        ..Instance::default()
+    }
+}
+
+async fn register(registry: &Registry, name: &str) -> String {
+    registry.register_service(&tenant(), service("app", name, "1.0.0"), BTreeMap::new()).await.unwrap()
+}
+
+async fn start(registry: &Registry, service: &str, id: &str) -> String {
+    let endpoint = format!("rest://{id}:80");
+    registry.register_instance(&tenant(), instance(service, &endpoint), id.to_owned()).await.unwrap()
+}
+
+/// Lets so many seconds pass, a tick each.
+fn pass(registry: &Registry, clock: &ManualClock, seconds: usize) -> usize {
+    (0..seconds)
+        .map(|_| {
+            clock.advance(SECOND);
+            registry.tick()
+        })
+        .sum()
+}
+
+fn find<'q>(name: &str, revision: &'q str, tags: &'q BTreeMap<String, String>) -> Find<'q> {
+    Find { consumer: None, provider: Family::new("", "app", name), rule: Rule::All, tags, revision }
+}
+
+/// Everything that a tenant has, in order.
+fn everything(registry: &Registry) -> Vec<String> {
+    let state = registry.image.read();
+    let mut lines = Vec::new();
+    for (name, tenant) in &state.tenants {
+        for (id, entry) in &tenant.services {
+            let service = serde_json::to_string(&*entry.service).unwrap();
+            lines.push(format!("{name:?} {id} {service} {:?} {:?}", entry.tags, entry.schemas));
+            lines.extend(entry.instances.values().map(|instance| format!("{name:?} {id} {}", instance.body)));
+            lines.extend(tenant.providers(id).map(|provider| format!("{name:?} {id} {provider:?}")));
+        }
+    }
+    let counted = tenant_counts(&state);
+    assert_eq!((state.services, state.instances), counted);
+    lines.sort();
+    lines
+}
+
+fn tenant_counts(state: &State) -> (usize, usize) {
+    let services = || state.tenants.values().flat_map(|tenant| tenant.services.values());
+    (services().count(), services().map(|service| service.instances.len()).sum())
+}
+
+#[tokio::test]
+async fn an_instance_lives_as_long_as_its_heartbeats_come_and_a_term_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(config("", folder.path())).await;
+    let (tags, provider, consumer) = (BTreeMap::new(), register(&registry, "p").await, register(&registry, "c").await);
+    start(&registry, &provider, "late").await;
+    start(&registry, &provider, "alive").await;
+    registry.put_dependencies(&tenant(), &consumer, vec![Family::new("", "app", "p")], false).await.unwrap();
+    let mut watcher = registry.watch(&tenant(), &consumer).unwrap();
+    let before = registry.find(&tenant(), find("p", "", &tags)).unwrap();
+
+    assert_eq!(pass(&registry, &clock, 19), 0);
+    registry.heartbeat(&tenant(), &provider, "alive").unwrap();
+    assert_eq!(registry.instances(&tenant(), &provider).unwrap().len(), 2);
+    assert_eq!(pass(&registry, &clock, 1), 1);
+
+    assert_eq!(registry.heartbeat(&tenant(), &provider, "late").unwrap_err().kind, FaultKind::InstanceMissing);
+    let after = registry.find(&tenant(), find("p", &before.revision, &tags)).unwrap();
+    let left = after.instances.unwrap();
+    assert_eq!((left.len(), left[0].contains("\"instanceId\":\"alive\"")), (1, true));
+    let notice = watcher.recv().await.unwrap();
+    assert_eq!((notice.action, notice.instance.instance_id.as_str()), (Action::Delete, "late"));
+
+    assert_eq!(pass(&registry, &clock, 18), 0);
+    assert_eq!(pass(&registry, &clock, 1), 1);
+    assert_eq!(registry.counts(), Counts { services: 2, instances: 0 });
+}
+
+#[tokio::test]
+async fn an_instance_that_is_over_is_not_there_before_it_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(config("", folder.path())).await;
+    let (tags, provider) = (BTreeMap::new(), register(&registry, "p").await);
+    start(&registry, &provider, "i").await;
+    let before = registry.find(&tenant(), find("p", "", &tags)).unwrap();
+    // Time passes and nobody has looked yet.
+    registry.image.now.fetch_add(20 * SECOND, Ordering::Relaxed);
+
+    let after = registry.find(&tenant(), find("p", &before.revision, &tags)).unwrap();
+    assert_eq!(after.instances, Some(Vec::new()));
+    assert_ne!(after.revision, before.revision);
+    assert_eq!(registry.heartbeats(&tenant(), [(provider.as_str(), "i")].into_iter()), [false]);
+    assert!(registry.instance(&tenant(), &provider, "i").is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_slept_does_not_take_its_absence_for_that_of_all_instances() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(config("", folder.path())).await;
+    let provider = register(&registry, "p").await;
+    start(&registry, &provider, "i").await;
+    for jump in [3_600, -7_200, 3_600] {
+        clock.advance(jump * SECOND);
+        assert_eq!(registry.tick(), 0, "{jump} s");
+    }
+    registry.heartbeat(&tenant(), &provider, "i").unwrap();
+}
+
+#[tokio::test]
+async fn an_id_that_came_back_is_looked_at_once_a_term() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(config("", folder.path())).await;
+    let provider = register(&registry, "p").await;
+    for _ in 0..10 {
+        start(&registry, &provider, "i").await;
+        start(&registry, &provider, "i").await;
+        registry.drop_instance(&tenant(), &provider, "i").await.unwrap();
+    }
+    start(&registry, &provider, "i").await;
+    pass(&registry, &clock, 15);
+    registry.heartbeat(&tenant(), &provider, "i").unwrap();
+    assert_eq!(pass(&registry, &clock, 10), 0);
+    let waiting = format!("{:?}", registry.image.expiry.lock().unwrap()).matches("birth").count();
+    assert_eq!(waiting, 1);
+}
+
+#[tokio::test]
+async fn the_same_service_has_one_id_however_many_register_it_at_once() {
+    over_each("one_id", async |url, folder| {
+        let (registry, _) = open(config(&url, &folder)).await;
+        let all = (0..40).map(|_| register(&registry, "same"));
+        let ids = futures::future::join_all(all).await;
+        assert_eq!(ids, vec![ids[0].clone(); 40]);
+        assert_eq!(ids[0].len(), 40);
+        assert_eq!(registry.counts().services, 1);
+        registry.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_instance_that_registers_again_is_replaced_but_for_its_first_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(config("", folder.path())).await;
+    let provider = register(&registry, "p").await;
+    let mut one = instance(&provider, "rest://a:80");
+    one.endpoints.push("highway://a:70".to_owned());
+    one.properties.insert("old".to_owned(), "1".to_owned());
+    let first = registry.register_instance(&tenant(), one.clone(), "drawn-1".to_owned()).await.unwrap();
+    clock.advance(7 * SECOND);
+
+    // The same endpoints in another order, and no id.
+    one.endpoints.reverse();
+    one.properties.clear();
+    let second = registry.register_instance(&tenant(), one, "drawn-2".to_owned()).await.unwrap();
+    let other = instance(&provider, "rest://b:80");
+    let third = registry.register_instance(&tenant(), other, "drawn-3".to_owned()).await.unwrap();
+
+    assert_eq!([first.as_str(), &second, &third], ["drawn-1", "drawn-1", "drawn-3"]);
+    let body: Instance = serde_json::from_str(&registry.instance(&tenant(), &provider, "drawn-1").unwrap()).unwrap();
+    assert!(body.properties.is_empty());
+    assert_eq!((body.timestamp.as_str(), body.mod_timestamp.as_str()), ("1700000000", "1700000007"));
+    assert_eq!(registry.counts().instances, 2);
+}
+
+#[tokio::test]
+async fn every_change_of_instances_is_another_revision_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(config("", folder.path())).await;
+    let (tags, provider, t) = (BTreeMap::new(), register(&registry, "p").await, tenant());
+    let mut seen = std::collections::BTreeSet::new();
+    let mut is_new = async |what: &str| {
+        let found = registry.find(&t, find("p", "", &tags)).unwrap();
+        assert_eq!(found.revision.len(), 40, "{what}");
+        let again = registry.find(&t, find("p", &found.revision, &tags)).unwrap();
+        assert_eq!(again, Found { revision: found.revision.clone(), instances: None }, "{what}");
+        seen.insert(found.revision)
+    };
+    assert!(is_new("nothing").await);
+    start(&registry, &provider, "a").await;
+    assert!(is_new("registered").await);
+    registry.heartbeat(&t, &provider, "a").unwrap();
+    assert!(!is_new("heartbeat").await);
+    registry.change_instance(&t, &provider, "a", |i| i.status = "DOWN".to_owned()).await.unwrap();
+    assert!(is_new("status").await);
+    registry.change_tags(&t, &provider, |tags| Ok(drop(tags.insert("k".into(), "v".into())))).await.unwrap();
+    assert!(is_new("tags").await);
+    register(&registry, "another").await;
+    assert!(!is_new("another service").await);
+    registry.drop_instance(&t, &provider, "a").await.unwrap();
+    assert!(is_new("dropped").await);
+    registry.register_service(&t, service("app", "p", "2.0.0"), BTreeMap::new()).await.unwrap();
+    assert!(is_new("another version").await);
+}
+
+#[tokio::test]
+async fn whatever_was_done_is_there_after_a_restart() {
+    over_each("restart", async |url, folder| {
+        let (registry, _) = open(config(&url, &folder)).await;
+        let mut random = SmallRng::seed_from_u64(4);
+        for _ in 0..400 {
+            step(&registry, &mut random).await;
+        }
+        let before = everything(&registry);
+        assert!(before.len() > 20, "{before:#?}");
+        registry.close().await;
+        assert_eq!(register_refused(&registry).await.kind, FaultKind::Unavailable);
+
+        let (registry, clock) = open(config(&url, &folder)).await;
+        assert_eq!(everything(&registry), before);
+        // Each has its whole term before it.
+        let instances = registry.counts().instances;
+        assert_eq!(pass(&registry, &clock, 19), 0);
+        assert_eq!(pass(&registry, &clock, 1), instances);
+        registry.close().await;
+        let (registry, _) = open(config(&url, &folder)).await;
+        assert_eq!(registry.counts().instances, 0);
+        registry.close().await;
+    })
+    .await;
+}
+
+async fn register_refused(registry: &Registry) -> Fault {
+    registry.register_service(&tenant(), service("app", "refused", "1"), BTreeMap::new()).await.unwrap_err()
+}
+
+/// Something that clients do, of few services and instances, so that they meet.
+async fn step(registry: &Registry, random: &mut SmallRng) {
+    let t = Tenant::new("default", ["one", "two"].choose(random).unwrap());
+    let name = ["a", "b", "c", "d"].choose(random).unwrap();
+    let version = ["1.0", "2.0"].choose(random).unwrap();
+    let id = format!("{name}-{version}");
+    let copy = format!("i{}", random.random_range(0..3));
+    let text = format!("{}", random.random_range(0..1_000));
+    let provider = || Family::new("", "app", name);
+    // Many of these are refused, which changes nothing.
+    match random.random_range(0..12) {
+        0..3 => {
+            let new = Microservice {
+                service_id: id,
+                alias: if *name == "a" { "alias".to_owned() } else { String::new() },
+                schemas: vec!["announced".to_owned()],
+                properties: BTreeMap::from([("p\u{0}☃\"".to_owned(), text)]),
+                ..service("app", name, version)
+            };
+            let tags = BTreeMap::from([("tag".to_owned(), "1".to_owned())]);
+            drop(registry.register_service(&t, new, tags).await);
+        }
+        3 => drop(registry.change_service(&t, &id, BTreeMap::from([("x".into(), text)]), None).await),
+        4..6 => {
+            let one = Instance { instance_id: copy, ..instance(&id, &text) };
+            drop(registry.register_instance(&t, one, "unused".to_owned()).await);
+        }
+        6 => drop(registry.change_instance(&t, &id, &copy, |i| i.status = text).await),
+        7 => drop(registry.drop_instance(&t, &id, &copy).await),
+        8 => {
+            let schema = Schema { service: id, id: copy, summary: text, text: Some("a\ntext ☃".to_owned()) };
+            drop(registry.put_schema(&t, schema).await);
+        }
+        9 => drop(registry.drop_schema(&t, &id, &copy).await),
+        10 => drop(registry.put_dependencies(&t, "b-1.0", vec![provider()], random.random()).await),
+        _ => drop(registry.drop_service(&t, &id, random.random()).await),
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_fails_costs_what_was_not_acknowledged_and_nothing_else() {
+    over_each("fails", async |url, folder| {
+        let (registry, clock) = open(config(&url, &folder)).await;
+        let kept = register(&registry, "kept").await;
+        start(&registry, &kept, "i").await;
+        pass(&registry, &clock, 10);
+        let before = everything(&registry);
+
+        hide_tables(&url, &folder, true).await;
+        // The first one finds out; the image may show what was refused until it is mended.
+        assert_eq!(register_refused(&registry).await.kind, FaultKind::Unavailable);
+        assert_eq!(register_refused(&registry).await.kind, FaultKind::Unavailable);
+        registry.heartbeat(&tenant(), &kept, "i").unwrap();
+        assert_eq!(registry.instances(&tenant(), &kept).unwrap().len(), 1);
+        assert!(!registry.takes_changes());
+
+        hide_tables(&url, &folder, false).await;
+        while !registry.takes_changes() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(everything(&registry), before);
+        register(&registry, "another").await;
+        // Its last heartbeat came while the database was away.
+        assert_eq!(pass(&registry, &clock, 19), 0);
+        assert_eq!(pass(&registry, &clock, 1), 1);
+        registry.close().await;
+    })
+    .await;
+}
+
+/// Makes the database unfit for changes and for reading all, or fit again.
+async fn hide_tables(url: &str, folder: &Path, hide: bool) {
+    let (from, to) = if hide { ("services", "hidden") } else { ("hidden", "services") };
+    let sql = sqlx::AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
+    if url.is_empty() {
+        let file = folder.join("registry").join("registry.sqlite");
+        let mut other = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    } else {
+        let mut other = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_server_at_a_time_writes_a_database_that_several_can_reach() {
+    over_each("one_server", async |url, folder| {
+        if url.is_empty() {
+            // The data folder's own lock sees to that.
+            return;
+        }
+        let (first, _) = open(config(&url, &folder)).await;
+        let clock = Arc::new(ManualClock::new(0));
+        let refused = Registry::open(config(&url, &folder), clock, 0).await.unwrap_err();
+        assert!(refused.message().starts_with("another server keeps its registry in the database"), "{refused}");
+        first.close().await;
+        let (second, _) = open(config(&url, &folder)).await;
+        second.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_the_database_ends_is_made_again() {
+    over_each("ended", async |url, folder| {
+        if url.is_empty() {
+            return;
+        }
+        let (registry, _) = open(config(&url, &folder)).await;
+        register(&registry, "kept").await;
+        let mut admin = sqlx::PgConnection::connect(&url).await.unwrap();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        sqlx::query(end).execute(&mut admin).await.unwrap();
+        assert_eq!(register_refused(&registry).await.kind, FaultKind::Unavailable);
+        while !registry.takes_changes() {
+            tokio::task::yield_now().await;
+        }
+        register(&registry, "another").await;
+        assert_eq!(registry.counts().services, 2);
+        registry.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn as_many_as_there_may_be_are_taken_and_not_one_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let few =
+        RegistryConfig { max_services: 1, max_instances: 1, max_schemas: 1, max_tags: 1, ..config("", folder.path()) };
+    let (registry, _) = open(few).await;
+    let id = register(&registry, "one").await;
+    assert_eq!(register_refused(&registry).await.kind, FaultKind::Quota);
+    assert_eq!(register(&registry, "one").await, id);
+    start(&registry, &id, "i").await;
+    let more = registry.register_instance(&tenant(), instance(&id, "e"), "j".to_owned()).await;
+    assert_eq!(more.unwrap_err().kind, FaultKind::Quota);
+    start(&registry, &id, "i").await;
+    let schema = |name: &str| Schema { service: id.clone(), id: name.to_owned(), ..Schema::default() };
+    registry.put_schema(&tenant(), schema("a")).await.unwrap();
+    registry.put_schema(&tenant(), schema("a")).await.unwrap();
+    assert_eq!(registry.put_schema(&tenant(), schema("b")).await.unwrap_err().kind, FaultKind::Quota);
+    let two = |tags: &mut BTreeMap<String, String>| {
+        tags.extend([("a".to_owned(), String::new()), ("b".to_owned(), String::new())]);
+        Ok(())
+    };
+    assert_eq!(registry.change_tags(&tenant(), &id, two).await.unwrap_err().kind, FaultKind::Quota);
+    // A service that is dropped makes room for another with all that it had.
+    registry.drop_service(&tenant(), &id, true).await.unwrap();
+    let id = register(&registry, "two").await;
+    start(&registry, &id, "i").await;
+}
