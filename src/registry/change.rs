@@ -1,6 +1,7 @@
 //! What changes in the registry: the one form in which a change goes into the image in memory and into the database,
 //! and in which the database's rows come back at the start.
 
+use super::accounts::AccountWhat;
 use super::service::{Family, Instance, Microservice, Tenant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub(crate) enum What {
         consumer: String,
         provider: Family,
     },
+    /// Of no tenant in particular.
+    Account(AccountWhat),
 }
 
 /// A contract of a service. Its text is only in the database: the image keeps the summary.

@@ -1,5 +1,6 @@
 //! Changes as statements, and rows as changes: what the tables of `schemas/registry/` hold of the image.
 
+use super::accounts;
 use super::change::{Change, Schema, What};
 use super::database::{Database, Row, Statement, Value};
 use super::service::{Family, Instance, Microservice, Tenant};
@@ -37,6 +38,10 @@ const DROP_SERVICE: [&str; 5] = [
 /// What a change writes.
 pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
     let tenant = &change.tenant;
+    if let What::Account(what) = &change.what {
+        statements.push(accounts::statement(what));
+        return;
+    }
     let mut put = |sql, values: &[&str]| statements.push(Statement::new(sql, keyed(tenant, values)));
     match &change.what {
         What::PutService(service) => put(PUT_SERVICE, &[&service.service_id, &json(&**service)]),
@@ -62,6 +67,8 @@ pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
         What::DropDependency { consumer, provider: Family { environment, app_id, name } } => {
             put(DROP_DEPENDENCY, &[consumer, environment, app_id, name]);
         }
+        // Above.
+        What::Account(_) => {}
     }
 }
 
@@ -99,7 +106,8 @@ pub(super) async fn load(database: &Database, mut take: impl FnMut(Change)) -> R
         let provider = Family { environment: row.text(3), app_id: row.text(4), name: row.text(5) };
         Ok(What::PutDependency { consumer: row.text(2), provider })
     })
-    .await
+    .await?;
+    accounts::load(database, &mut take).await
 }
 
 /// Each row of a table as a change; the first two columns are the tenant. A row that cannot be read is an error: a

@@ -7,6 +7,7 @@
 //! digest of its endpoints, and until when it lives. A heartbeat moves only the last, under the lock that
 //! readers share.
 
+use super::accounts::AccountState;
 use super::change::{Change, What};
 use super::service::{Family, Instance, Microservice, Tenant};
 use super::version::{self, Rule, Version};
@@ -21,6 +22,7 @@ pub(super) struct State {
     pub(super) tenants: HashMap<Tenant, TenantState>,
     pub(super) services: usize,
     pub(super) instances: usize,
+    pub(super) accounts: AccountState,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -184,6 +186,7 @@ impl State {
             }
             What::PutDependency { consumer, provider } => tenant.put_dependency(consumer, provider),
             What::DropDependency { consumer, provider } => tenant.drop_dependency(consumer, provider),
+            What::Account(what) => self.accounts.apply(what),
         }
         if tenant.is_empty() {
             self.tenants.remove(&change.tenant);

@@ -14,6 +14,8 @@ mod instances;
 mod request;
 mod rules;
 
+pub(super) use answer::{Failure, Refused};
+
 use super::Route;
 
 /// The routes of the registry.

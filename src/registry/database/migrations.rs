@@ -5,7 +5,10 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Never changed once released: a change is a further step.
-const STEPS: &[(&str, &str)] = &[("services", include_str!("../../../schemas/registry/0001_services.sql"))];
+const STEPS: &[(&str, &str)] = &[
+    ("services", include_str!("../../../schemas/registry/0001_services.sql")),
+    ("accounts", include_str!("../../../schemas/registry/0002_accounts.sql")),
+];
 
 pub(super) fn migrator() -> Migrator {
     let steps = STEPS.iter().zip(1..).map(|((name, sql), version)| {
