@@ -64,6 +64,8 @@ pub struct Context {
     registry: Arc<Registry>,
     auth: Auth,
     clock: Arc<dyn Clock>,
+    /// When the server was started, in microseconds since 1970 UTC.
+    started_micros: i64,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
     /// Places for large bodies to be decoded in. In memory spans take many times what they have in a body; small
@@ -94,6 +96,7 @@ impl Context {
             ingest,
             registry,
             auth,
+            started_micros: clock.now_micros(),
             clock,
             bodies,
             decoders,
@@ -133,6 +136,7 @@ fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
     .into_iter()
     .flat_map(|(guard, routes)| routes.iter().map(move |route| (guard, route)))
     .chain(servicecomb::routes().map(|route| (Some(Guard::Registry), route)))
+    .chain(servicecomb::open_routes().map(|route| (None, route)))
 }
 
 /// All routes, dialect by dialect.

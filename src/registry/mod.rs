@@ -38,7 +38,7 @@ pub use discovery::{Find, Found};
 pub use expiry::TICK;
 pub use fault::{Fault, FaultKind, Outcome};
 pub use service::{DataCenterInfo, Family, Framework, HealthCheck, Instance, Microservice, ServicePath, Tenant};
-pub use services::{BatchDropped, Counts};
+pub use services::{BatchDropped, Counts, service_id};
 pub use version::Rule;
 pub use watch::{Action, Notice};
 
@@ -87,12 +87,25 @@ impl RegistryConfig {
     }
 }
 
+/// How the registry is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// Each version counted.
+    pub services: usize,
+    pub instances: usize,
+    /// What it is kept in.
+    pub database: &'static str,
+    /// Whether changes are taken. Where not, the database is out of reach.
+    pub takes_changes: bool,
+}
+
 /// The registry.
 #[derive(Debug)]
 pub struct Registry {
     config: RegistryConfig,
     image: Arc<Image>,
     database: Database,
+    kind: &'static str,
     /// None once it is closed.
     queue: RwLock<Option<mpsc::UnboundedSender<Order>>>,
     writer: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
@@ -185,13 +198,14 @@ impl Registry {
             last_tick: AtomicI64::new(clock.now_micros()),
             queue: RwLock::new(Some(sender)),
             writer: tokio::sync::Mutex::new(Some(task)),
+            kind: place.kind(),
             config,
             image,
             database,
             clock,
         };
-        let Counts { services, instances } = registry.counts();
-        tracing::info!(services, instances, database = place.kind(), "the registry is open");
+        let Status { services, instances, database, .. } = registry.status();
+        tracing::info!(services, instances, database, "the registry is open");
         Ok(Arc::new(registry))
     }
 
@@ -205,6 +219,12 @@ impl Registry {
             tracing::error!(%error, "the registry's writer ended badly");
         }
         self.database.close().await;
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        let Counts { services, instances } = self.counts();
+        Status { services, instances, database: self.kind, takes_changes: self.takes_changes() }
     }
 
     /// Whether changes are taken. Where not, the database is out of reach.

@@ -35,10 +35,10 @@ impl Failure {
             400_010 => "Micro-service already exists",
             400_012 => "Micro-service does not exist",
             400_013 => "Micro-service has deployed instance(s)",
-            400_016 => "Micro-service schema does not exist",
+            400_016 => "Schema does not exist",
             400_017 => "Instance does not exist",
             400_018 => "Tag does not exist",
-            400_023 => "Consumer relies on this micro-service",
+            400_023 => "Consumer(s) depends on this micro-service",
             400_024 => "Access micro-service refused",
             400_026 => "Micro-service version does not exist",
             400_100 => "Not enough quota",
@@ -56,6 +56,7 @@ impl Failure {
             403_001 => "Forbidden",
             403_201 => "Account blocked",
             403_202 => "Forbid to operate build-in account(s)",
+            403_203 => "Forbid to operate build-in role(s)",
             403_204 => "Forbid to operate your own account",
             403_205 => "No permission(s)",
             409_200 => "account name is duplicated",
@@ -73,6 +74,13 @@ struct Body<'b> {
     error_message: &'b str,
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: &'b str,
+}
+
+/// As it stands in a list of outcomes.
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({})", self.message(), self.detail)
+    }
 }
 
 impl Failure {
@@ -180,6 +188,17 @@ pub(super) fn object(value: &impl Serialize) -> Response {
 /// An object that is JSON already.
 pub(super) fn json(text: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// `{"services":[..]}` by the list's name, or `{}` for none.
+pub(super) fn list<T: Serialize>(name: &str, entries: &[T]) -> Response {
+    let mut text = "{".to_owned();
+    if !entries.is_empty() {
+        text.push_str(&format!("\"{name}\":"));
+        text.push_str(&serde_json::to_string(entries).unwrap_or_default());
+    }
+    text.push('}');
+    json(text)
 }
 
 /// `{"instances":[..]}`, or `{}` for none.
