@@ -212,3 +212,6 @@ impl Registry {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,8 @@ use axum::response::{IntoResponse, Response};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 
-/// The dialect's refusal.
-pub(super) fn refuse(guard: Guard, head: &Parts, fault: Fault) -> Response {
-    let remedy = fault.remedy(guard.schemes());
+/// The dialect's refusal, with the place and the remedy.
+pub(super) fn refuse(guard: Guard, head: &Parts, fault: Fault, remedy: String) -> Response {
     match guard {
         Guard::Ats => match fault {
             Fault::Unreadable(refusal) => ats::refused(refusal),

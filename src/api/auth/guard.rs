@@ -81,8 +81,10 @@ pub(in crate::api) async fn layer(
             next.run(Request::from_parts(head, body)).await
         }
         Err(fault) => {
-            tracing::debug!(?guard, ?fault, "nobody is let in");
-            forms::refuse(guard, &head, fault)
+            let remedy = fault.remedy(guard.schemes());
+            // The lines behind it repeat what was signed, in which others' secrets may be.
+            tracing::debug!(?guard, reason = remedy.lines().next(), "somebody is not let in");
+            forms::refuse(guard, &head, fault, remedy)
         }
     }
 }

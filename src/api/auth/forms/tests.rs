@@ -11,7 +11,8 @@ fn head(target: &str, accept: &str) -> Parts {
 
 /// Status, what is asked for, content type, body.
 async fn refused(guard: Guard, head: &Parts, fault: Fault) -> (u16, String, String, String) {
-    let response = refuse(guard, head, fault);
+    let remedy = fault.remedy(guard.schemes());
+    let response = refuse(guard, head, fault, remedy);
     let header =
         |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let (status, asked, kind) = (response.status().as_u16(), header("www-authenticate"), header("content-type"));
