@@ -8,10 +8,12 @@
 //! In: the command line's matches. Out: [`Config`], typed, and [`Effective`], each value with its origin.
 
 mod another;
+mod secrets;
 mod show;
 mod table;
 mod values;
 
+pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use show::show;
 pub use table::{AlsoEnv, Form, SETTINGS, Setting};
 pub use values::show_size;
@@ -46,6 +48,7 @@ pub struct Config {
     pub zipkin: ZipkinConfig,
     pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
+    pub auth: AuthConfig,
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
     pub kie: KieConfig,
@@ -142,6 +145,16 @@ pub struct ZipkinUiConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AtsConfig {
     pub miss_is_error: bool,
+}
+
+/// Who may come in. With neither credentials nor tokens nor a password everybody may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthConfig {
+    pub credentials: Vec<Credential>,
+    pub tokens: Vec<Secret>,
+    /// Empty where there are no accounts.
+    pub root_password: Secret,
+    pub clock_skew: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

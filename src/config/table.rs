@@ -2,6 +2,7 @@
 //! it; a setting that is added here is known everywhere.
 
 use super::another::{as_is, boolean, millis, port, seconds};
+use super::secrets::{credentials, password, tokens};
 use super::values::{
     address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
 };
@@ -499,6 +500,50 @@ pub static SETTINGS: &[Setting] = &[
         "false",
         "Whether the ATS API answers HTTP 400 instead of 200 where no span was found",
         keep!(ats.miss_is_error, yes_or_no),
+    ),
+    Setting {
+        secret: true,
+        ..setting(
+            "auth.credentials",
+            "auth-credentials",
+            Form::List,
+            "",
+            "Keys that requests may be signed with, each as ID:SECRET (Huawei's AK and SK, Alibaba's AccessKey); any, or \
+             a token or password below, closes the ATS, ServiceComb, kie and SAE APIs to everybody else. Other users of \
+             the machine see flags: write secrets into the environment or the file",
+            keep!(auth.credentials, credentials),
+        )
+    },
+    Setting {
+        secret: true,
+        ..setting(
+            "auth.tokens",
+            "auth-tokens",
+            Form::List,
+            "",
+            "Values of the header X-Auth-Token that are let in",
+            keep!(auth.tokens, tokens),
+        )
+    },
+    Setting {
+        also_env: &[also("SC_INIT_ROOT_PASSWORD", as_is)],
+        secret: true,
+        ..setting(
+            "auth.root_password",
+            "auth-root-password",
+            Form::Text,
+            "",
+            "The first password of the account root; one switches accounts and their tokens (/v4/token) on",
+            keep!(auth.root_password, password),
+        )
+    },
+    setting(
+        "auth.clock_skew",
+        "auth-clock-skew",
+        Form::Duration,
+        "15m",
+        "How far the date of a signed request may be from the server's clock",
+        keep!(auth.clock_skew, positive_duration),
     ),
     Setting {
         secret: true,

@@ -1,6 +1,7 @@
 //! What changes in the registry: the one form in which a change goes into the image in memory and into the database,
 //! and in which the database's rows come back at the start.
 
+use super::accounts::AccountWhat;
 use super::details::DetailHead;
 use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
@@ -48,6 +49,8 @@ pub(crate) enum What {
     DropDetail(DetailHead),
     /// Of configuration items.
     Item(items::Change),
+    /// Of no tenant in particular.
+    Account(AccountWhat),
 }
 
 /// What an agent posted about a service. Its text is only in the database.
@@ -73,7 +76,8 @@ impl What {
             | What::DropDependency { .. }
             | What::PutDetail(_)
             | What::DropDetail(_)
-            | What::Item(_) => None,
+            | What::Item(_)
+            | What::Account(_) => None,
         }
     }
 }

@@ -15,6 +15,7 @@
 //!   server that slept, or whose clock was set, does not take its own absence for that of everybody else.
 //! * One server at a time writes a database.
 
+mod accounts;
 mod change;
 mod contracts;
 mod database;
@@ -34,6 +35,7 @@ mod version;
 mod watch;
 mod writer;
 
+pub use accounts::{Account, AccountChange};
 pub use change::Schema;
 pub use details::{DetailHead, DetailKey};
 pub use discovery::{Find, Found};

@@ -1,5 +1,6 @@
 //! Changes as statements, and rows as changes: what the tables of `schemas/registry/` hold of the image.
 
+use super::accounts;
 use super::change::{Change, Detail, Schema, What};
 use super::database::{Database, Row, Statement, Value};
 use super::details::{DetailHead, DetailKey};
@@ -44,6 +45,10 @@ const DROP_SERVICE: [&str; 5] = [
 /// What a change writes.
 pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
     let tenant = &change.tenant;
+    if let What::Account(what) = &change.what {
+        statements.push(accounts::statement(what));
+        return;
+    }
     let mut put = |sql, values: &[&str]| statements.push(Statement::new(sql, keyed(tenant, values)));
     match &change.what {
         What::PutService(service) => put(PUT_SERVICE, &[&service.service_id, &json(&**service)]),
@@ -77,6 +82,8 @@ pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
             put(DROP_DETAIL, &[app, name, group, version]);
         }
         What::Item(change) => items::rows::statements(tenant, change, statements),
+        // Above.
+        What::Account(_) => {}
     }
 }
 
@@ -122,7 +129,8 @@ pub(super) async fn load(database: &Database, mut take: impl FnMut(Change)) -> R
     .await?;
     each(database, items::rows::REVISIONS, &mut take, |row| Ok(What::Item(items::Change::Revision(row.number(2)))))
         .await?;
-    each(database, items::rows::HEADS, &mut take, |row| Ok(What::Item(items::rows::put(parse(&row.text(2))?)))).await
+    each(database, items::rows::HEADS, &mut take, |row| Ok(What::Item(items::rows::put(parse(&row.text(2))?)))).await?;
+    accounts::load(database, &mut take).await
 }
 
 /// Each row of a table as a change; the first two columns are the tenant. A row that cannot be read is an error: a

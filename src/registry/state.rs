@@ -8,6 +8,7 @@
 //! digest of its endpoints, and until when it lives. A heartbeat moves only the last, under the lock that
 //! readers share.
 
+use super::accounts::AccountState;
 use super::change::{Change, What};
 use super::details::DetailKey;
 use super::items::{self, Items};
@@ -29,6 +30,7 @@ pub(super) struct State {
     /// What agents posted about services.
     pub(super) details: usize,
     pub(super) items: items::Totals,
+    pub(super) accounts: AccountState,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -236,6 +238,7 @@ impl State {
                 self.details -= usize::from(tenant.details.remove(&head.key).is_some());
             }
             What::Item(change) => tenant.items.apply(change, &mut self.items),
+            What::Account(what) => self.accounts.apply(what),
         }
         if let Some(service) = change.what.service() {
             self.bytes += tenant.services.get(service).map_or(0, ServiceState::bytes);

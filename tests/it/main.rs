@@ -1,6 +1,7 @@
 //! The integration tests: real sockets, real files, the real binary. One program, because linking is what costs.
 
 mod ats;
+mod auth;
 mod bench;
 mod config;
 mod http;
