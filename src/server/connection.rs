@@ -44,7 +44,11 @@ impl Connections {
     pub(super) fn new(router: Router, config: &Config) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // The time runs while a connection is idle, too.
-        http.http1().timer(TokioTimer::new()).header_read_timeout(config.server.header_timeout);
+        // Headers go out as `X-Kie-Revision`: the Java clients of ServiceComb look for names by their case.
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.server.header_timeout)
+            .title_case_headers(true);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
