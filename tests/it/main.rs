@@ -3,6 +3,7 @@
 mod ats;
 mod auth;
 mod bench;
+mod clients;
 mod config;
 mod http;
 mod kill;

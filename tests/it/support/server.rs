@@ -229,6 +229,13 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Reads so many bytes.
+    pub fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads whatever comes until the other side closes.
     pub fn read_to_close(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();

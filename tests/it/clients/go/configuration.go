@@ -64,7 +64,7 @@ func configuration(ctx context.Context, address string) {
 func described(item *kie.KVDoc) line {
 	return line{
 		"id": item.ID, "key": item.Key, "value": item.Value, "type": item.ValueType, "status": item.Status,
-		"labels": item.Labels, "project": item.Project, "domain": item.Domain,
+		"labels":    item.Labels,
 		"times":     item.CreatTime > 0 && item.UpdateTime >= item.CreatTime,
 		"revisions": item.CreateRevision > 0 && item.UpdateRevision >= item.CreateRevision,
 	}

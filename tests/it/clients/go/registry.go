@@ -65,8 +65,6 @@ func registry(address string) {
 	must(err)
 	say("registry itself", line{"instances": len(itself), "endpoints": text(client.SyncEndpoints())})
 
-	must(client.WSHeartbeat(id, first.InstanceId, func() {}))
-	must(client.Close())
 	gone, err := client.UnregisterMicroServiceInstance(id, first.InstanceId)
 	must(err)
 	_, late := client.Heartbeat(id, first.InstanceId)
@@ -77,6 +75,22 @@ func registry(address string) {
 		"instance gone": gone, "heartbeat of nobody": text(late), "service gone": removed,
 		"not found": errors.Is(missing, sc.ErrMicroServiceNotExists),
 	})
+	sockets(client, web)
+}
+
+// sockets keep instances alive; the one of an instance that is not there tells the client to register it anew.
+func sockets(client *sc.Client, service string) {
+	living, err := client.RegisterMicroServiceInstance(instance(service, "10.0.0.3"))
+	must(err)
+	anew := make(chan string, 8)
+	must(client.WSHeartbeat(service, living, func() { anew <- "living" }))
+	must(client.WSHeartbeat(service, "nobody", func() { anew <- "nobody" }))
+	select {
+	case which := <-anew:
+		say("heartbeat sockets", line{"to register anew": which})
+	case <-time.After(patience):
+		must(errors.New("no socket was closed"))
+	}
 }
 
 // find asks twice: the second time nothing has changed.

@@ -42,12 +42,10 @@ def older():
     request = DescribeAppServiceDetailRequest()
     request.set_endpoint(address)
     request.set_protocol_type("http")
-    request.set_accept_format(query.pop("format", "JSON"))
     for name, value in query.items():
         getattr(request, f"set_{name}")(value)
     try:
-        answer = client.do_action_with_exception(request)
-        say(text=answer.decode()) if answer.startswith(b"<") else say(body=json.loads(answer))
+        say(body=json.loads(client.do_action_with_exception(request)))
     except ServerException as error:
         say(code=error.get_error_code(), message=error.get_error_msg(), status=error.get_http_status())
 
