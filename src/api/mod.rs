@@ -7,6 +7,7 @@
 //! * [`grpc`]: a call with one message each way;
 //! * [`lookup`]: a query's answer, streamed where it is large;
 //! * [`metrics`]: what is counted of all this;
+//! * [`sockets`]: web sockets, counted and ended with the server;
 //! * [`cors`]: which sites' pages may use all this from a browser;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
 //!   place and the remedy.
@@ -27,9 +28,11 @@ mod project;
 mod refusal;
 pub mod sae;
 pub mod servicecomb;
+mod sockets;
 pub mod zipkin;
 
 pub use refusal::Refusal;
+pub use sockets::Sockets;
 
 use crate::clock::Clock;
 use crate::codec::zipkin::{self as zipkin_codec, Format};
@@ -72,6 +75,7 @@ pub struct Context {
     decoders: Semaphore,
     lookups: lookup::Bounds,
     observing: observed::Observing,
+    sockets: Sockets,
     many_services: zipkin::ManyServices,
     metrics: Arc<Counters>,
 }
@@ -88,6 +92,8 @@ impl Context {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
+        // Each is a connection, of which there may be so many besides.
+        let sockets = Sockets::new(config.server.max_connections);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
         Context {
             config,
@@ -100,9 +106,15 @@ impl Context {
             decoders,
             lookups: lookup::Bounds::new(),
             observing: observed::Observing::new(),
+            sockets,
             many_services: zipkin::ManyServices::default(),
             metrics: Arc::default(),
         }
+    }
+
+    /// The web sockets that are open.
+    pub fn sockets(&self) -> Sockets {
+        self.sockets.clone()
     }
 
     /// Milliseconds since 1970 UTC.

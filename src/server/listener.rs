@@ -2,6 +2,7 @@
 
 use super::Stop;
 use super::connection::{Connections, serve_connection};
+use crate::api::Sockets;
 use crate::config::Config;
 use axum::Router;
 use std::sync::Arc;
@@ -22,7 +23,13 @@ content-type: text/plain; charset=utf-8\r\ncontent-length: 83\r\n\r\n\
 too many connections\nserver.max_connections: close idle ones, or raise the setting\n";
 
 /// Serves until the first signal and waits for what is under way. `None` if a second signal cut that short.
-pub(super) async fn serve(listener: TcpListener, router: Router, config: &Config, mut stop: Stop) -> Option<Stop> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    sockets: Sockets,
+    config: &Config,
+    mut stop: Stop,
+) -> Option<Stop> {
     let (stopping, stopped) = watch::channel(false);
     let connections = Arc::new(Connections::new(router, config));
     let room = Arc::new(Semaphore::new(config.server.max_connections));
@@ -66,8 +73,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, config: &Config
     let _ = stopping.send(true);
     // All places are free when the last connection has ended; at most a million, as the setting has it.
     let all = u32::try_from(config.server.max_connections).unwrap_or(u32::MAX);
+    // A connection that became a web socket has given its place back.
+    let ended = async { tokio::join!(room.acquire_many(all), sockets.close()) };
     tokio::select! {
-        _ = room.acquire_many(all) => {}
+        _ = ended => {}
         () = tokio::time::sleep(config.shutdown_timeout) => {
             tracing::warn!(shutdown_timeout = ?config.shutdown_timeout, "requests are still under way; left to their fate");
         }

@@ -13,16 +13,31 @@
 //! [`answer`] has the forms, [`request`] reads what comes, [`rules`] say what fields may hold; the rest have the routes.
 
 mod answer;
+mod dependencies;
+mod govern;
 mod instances;
 mod own;
 mod request;
 mod rules;
 mod schemas;
 mod services;
+mod sockets;
+mod tags;
 
 use super::Route;
 
 /// The routes of the registry.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    [services::ROUTES, schemas::ROUTES, instances::ROUTES, own::ROUTES].into_iter().flatten()
+    [
+        services::ROUTES,
+        schemas::ROUTES,
+        tags::ROUTES,
+        instances::ROUTES,
+        dependencies::ROUTES,
+        sockets::ROUTES,
+        govern::ROUTES,
+        own::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
 }
