@@ -79,6 +79,7 @@ fn with_nothing_said_the_defaults_hold() {
                 max_schemas: 100,
                 max_tags: 100,
             },
+            sae: SaeConfig { default_xml: false },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));
