@@ -1,10 +1,12 @@
 //! The integration tests: real sockets, real files, the real binary. One program, because linking is what costs.
 
 mod ats;
+mod auth;
 mod bench;
 mod config;
 mod http;
 mod kill;
+mod kill_registry;
 mod lookup;
 mod outside;
 mod proto3;

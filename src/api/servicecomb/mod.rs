@@ -20,9 +20,16 @@ mod rules;
 mod schemas;
 mod services;
 
+pub(super) use answer::{Failure, Refused};
+
 use super::Route;
 
 /// The routes of the registry.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    [services::ROUTES, schemas::ROUTES, instances::ROUTES, own::ROUTES].into_iter().flatten()
+    [services::ROUTES, schemas::ROUTES, instances::ROUTES].into_iter().flatten()
+}
+
+/// Those that everybody may ask, whoever else is let in: by them clients find a server to log in at.
+pub(super) fn open_routes() -> impl Iterator<Item = &'static Route> {
+    own::ROUTES.iter()
 }
