@@ -12,6 +12,7 @@ mod lookup;
 mod outside;
 mod proto3;
 mod recorded;
+mod sae;
 mod serve;
 mod sql;
 mod store;
