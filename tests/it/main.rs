@@ -4,6 +4,7 @@ mod ats;
 mod bench;
 mod config;
 mod http;
+mod kie;
 mod kill;
 mod lookup;
 mod outside;

@@ -37,12 +37,16 @@ fn every_documented_route_is_answered_and_every_other_method_is_told_which_are()
     let mut client = server.connect();
     for operation in documented() {
         let (method, path) = operation.split_once(' ').unwrap();
-        let path = path.replace("{traceId}", "1").replace("{project_id}", "0").replace("{application}", "a");
+        let path = path
+            .replace("{traceId}", "1")
+            .replace("{project_id}", "0")
+            .replace("{application}", "a")
+            .replace("{kv_id}", "k");
         let answer = client.send(method, &path, &[], b"");
         let unknown = answer.status == 405 || answer.first_line() == format!("{path} not found");
         assert!(!unknown, "{operation}: {answer:?}");
 
-        let refused = client.send("DELETE", &path, &[], b"");
+        let refused = client.send("PATCH", &path, &[], b"");
         assert_eq!(refused.status, 405, "{path}");
         assert!(refused.header("allow").unwrap().contains(method), "{path}: {refused:?}");
     }
