@@ -9,6 +9,7 @@
 //! | 2 | [`wal`], [`lake`], [`registry`] | the write-ahead log; the table of Parquet files; the database of services and their instances |
 //! | 3 | [`store`] | log, memory tables, flush and file catalogue; the one consistent view that readers take |
 //! | 4 | [`ingest`], [`query`] | admission and acknowledgement; lookups and SQL |
+//! | 5 | [`insight`] | what is known of a service: the registry and traces joined |
 //! | 6 | [`api`] | one folder a dialect: routes, request and response types, error bodies |
 //! | 7 | [`server`] | puts the rooms together: listener, limits, orderly shutdown |
 //! | 8 | [`cli`], [`bench`] | the commands; the generator of traces behind one of them |
@@ -24,6 +25,7 @@ pub mod config;
 pub mod error;
 pub mod fs;
 pub mod ingest;
+pub mod insight;
 pub mod lake;
 pub mod model;
 pub mod query;

@@ -4,6 +4,7 @@
 //! A message is a posted list of spans. It is dropped if it cannot be read; its spans are dropped if they were read but
 //! could not be kept. A request's time runs until the head of its answer is ready.
 
+use crate::registry;
 use crate::store::Status;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
@@ -151,8 +152,8 @@ impl Counters {
         flat
     }
 
-    /// Prometheus' text, with how the store is.
-    pub(super) fn prometheus(&self, store: &Status) -> String {
+    /// Prometheus' text, with how the store and the registry are.
+    pub(super) fn prometheus(&self, store: &Status, registry: &registry::Status) -> String {
         let mut out = String::new();
         let each = Transport::ALL.map(|transport| (transport, self.collector(transport).values()));
         for (number, (what, help, is_counter, _)) in each[0].1.iter().enumerate() {
@@ -165,6 +166,7 @@ impl Counters {
         }
         self.push_requests(&mut out);
         push_store(&mut out, store);
+        push_registry(&mut out, registry);
         out
     }
 
@@ -215,17 +217,44 @@ fn line(out: &mut String, name: &str, labels: &str, value: impl std::fmt::Displa
 }
 
 fn push_store(out: &mut String, store: &Status) {
-    for (name, help, value) in [
-        ("spanlake_memory_spans", "spans that are not yet in the table", store.memory_spans as u64),
-        ("spanlake_memory_bytes", "bytes of spans that are not yet in the table", store.memory_bytes as u64),
-        ("spanlake_table_files", "live files of the table", store.files as u64),
-        ("spanlake_table_spans", "spans in the table", store.table_spans),
-        ("spanlake_table_version", "the table's version", store.table_version),
-        ("spanlake_log_bytes", "bytes of the write-ahead log", store.log_bytes),
-        ("spanlake_log_sequence", "the last sequence that the log made durable", store.log_sequence),
-        ("spanlake_flush_failing", "1 while the last flush failed", u64::from(store.flush_error.is_some())),
-        ("spanlake_damaged", "damaged places that an operator has to look at", store.damaged.len() as u64),
-    ] {
+    push_gauges(
+        out,
+        &[
+            ("spanlake_memory_spans", "spans that are not yet in the table", store.memory_spans as u64),
+            ("spanlake_memory_bytes", "bytes of spans that are not yet in the table", store.memory_bytes as u64),
+            ("spanlake_table_files", "live files of the table", store.files as u64),
+            ("spanlake_table_spans", "spans in the table", store.table_spans),
+            ("spanlake_table_version", "the table's version", store.table_version),
+            ("spanlake_log_bytes", "bytes of the write-ahead log", store.log_bytes),
+            ("spanlake_log_sequence", "the last sequence that the log made durable", store.log_sequence),
+            ("spanlake_flush_failing", "1 while the last flush failed", u64::from(store.flush_error.is_some())),
+            ("spanlake_damaged", "damaged places that an operator has to look at", store.damaged.len() as u64),
+        ],
+    );
+}
+
+fn push_registry(out: &mut String, registry: &registry::Status) {
+    push_gauges(
+        out,
+        &[
+            (
+                "spanlake_registry_services",
+                "services that are registered, each version counted",
+                registry.services as u64,
+            ),
+            ("spanlake_registry_instances", "instances that are registered", registry.instances as u64),
+            (
+                "spanlake_registry_failing",
+                "1 while the registry's database takes no changes",
+                u64::from(!registry.takes_changes),
+            ),
+        ],
+    );
+}
+
+/// Values by name and help.
+fn push_gauges(out: &mut String, gauges: &[(&str, &str, u64)]) {
+    for (name, help, value) in gauges {
         head(out, name, help, "gauge");
         line(out, name, "", value);
     }
@@ -324,7 +353,8 @@ mod tests {
         for micros in [900, 1_000, 1_001, 2_000_000, 60_000_000] {
             counters.request(("GET", 200, "/api/v2/traces".to_owned()), Duration::from_micros(micros));
         }
-        let text = counters.prometheus(&status());
+        let registry = registry::Status { services: 0, instances: 0, database: "SQLite", takes_changes: true };
+        let text = counters.prometheus(&status(), &registry);
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("http_server")).collect();
         let labels = r#"method="GET",status="200",uri="/api/v2/traces""#;
         let bucket =
@@ -355,7 +385,8 @@ mod tests {
         counters.request(("GET", 200, "/".to_owned()), Duration::ZERO);
         counters.request(("GET", 200, "/health".to_owned()), Duration::ZERO);
         let status = Status { flush_error: Some("disk full".to_owned()), memory_bytes: 5, ..status() };
-        let text = counters.prometheus(&status);
+        let registry = registry::Status { services: 7, instances: 8, database: "SQLite", takes_changes: false };
+        let text = counters.prometheus(&status, &registry);
         let mut known = Vec::new();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -372,6 +403,9 @@ mod tests {
             text.contains("\nspanlake_flush_failing 1\n") && text.contains("\nspanlake_memory_bytes 5\n"),
             "{text}"
         );
+        let of_registry: Vec<_> = text.lines().filter(|line| line.starts_with("spanlake_registry")).collect();
+        let expected = ["spanlake_registry_services 7", "spanlake_registry_instances 8", "spanlake_registry_failing 1"];
+        assert_eq!(of_registry, expected);
         assert!(text.contains("\nzipkin_collector_messages_total{transport=\"grpc\"} 0\n"), "{text}");
     }
 }

@@ -8,6 +8,7 @@
 //! * [`lookup`]: a query's answer, streamed where it is large;
 //! * [`metrics`]: what is counted of all this;
 //! * [`cors`]: which sites' pages may use all this from a browser;
+//! * [`auth`]: who may come in at all, and in whose name;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
 //!   place and the remedy.
 //!
@@ -15,6 +16,7 @@
 
 pub mod admin;
 pub mod ats;
+mod auth;
 mod body;
 mod budget;
 mod compress;
@@ -23,11 +25,14 @@ mod grpc;
 mod kie;
 mod lookup;
 mod metrics;
+mod observed;
 mod project;
 mod refusal;
+pub mod sae;
 pub mod servicecomb;
 pub mod zipkin;
 
+pub use auth::{Auth, Caller, Peer, Scheme};
 pub use refusal::Refusal;
 
 use crate::clock::Clock;
@@ -38,10 +43,13 @@ use crate::ingest::{Ingest, LARGE, offload};
 use crate::model::{Scope, Span};
 use crate::registry::Registry;
 use crate::store::Store;
+use auth::Guard;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use body::Payload;
 use budget::Budget;
@@ -59,13 +67,17 @@ pub struct Context {
     store: Arc<Store>,
     ingest: Ingest,
     registry: Arc<Registry>,
+    auth: Auth,
     clock: Arc<dyn Clock>,
+    /// When the server was started, in microseconds since 1970 UTC.
+    started_micros: i64,
     /// Bytes of request bodies that are being handled.
     bodies: Budget,
     /// Places for large bodies to be decoded in. In memory spans take many times what they have in a body; small
     /// bodies are decoded on the runtime's threads, which are few as well.
     decoders: Semaphore,
     lookups: lookup::Bounds,
+    observing: observed::Observing,
     many_services: zipkin::ManyServices,
     configurations: kie::Answers,
     tracks: kie::Tracks,
@@ -81,6 +93,7 @@ impl Context {
         store: Arc<Store>,
         ingest: Ingest,
         registry: Arc<Registry>,
+        auth: Auth,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
@@ -91,10 +104,13 @@ impl Context {
             store,
             ingest,
             registry,
+            auth,
+            started_micros: clock.now_micros(),
             clock,
             bodies,
             decoders,
             lookups: lookup::Bounds::new(),
+            observing: observed::Observing::new(),
             many_services: zipkin::ManyServices::default(),
             configurations,
             tracks: kie::Tracks::default(),
@@ -116,28 +132,44 @@ pub struct Route {
     handler: fn() -> MethodRouter<Shared>,
 }
 
-/// All routes, dialect by dialect.
-pub fn routes() -> impl Iterator<Item = &'static Route> {
+/// All routes, dialect by dialect, and what stands before them: nothing, or a guard that lets nobody unknown in once the
+/// settings name anybody.
+fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
     [
-        zipkin::ROUTES,
-        zipkin::QUERY_ROUTES,
-        zipkin::NAME_ROUTES,
-        zipkin::ADMIN_ROUTES,
-        ats::ROUTES,
-        kie::ROUTES,
-        admin::ROUTES,
+        (None, zipkin::ROUTES),
+        (None, zipkin::QUERY_ROUTES),
+        (None, zipkin::NAME_ROUTES),
+        (None, zipkin::ADMIN_ROUTES),
+        (Some(Guard::Ats), ats::ROUTES),
+        (Some(Guard::Sae), sae::ROUTES),
+        (Some(Guard::Kie), kie::ROUTES),
+        (Some(Guard::KieFile), kie::FILE_ROUTES),
+        (None, kie::OPEN_ROUTES),
+        (None, admin::ROUTES),
+        (None, auth::LOGIN_ROUTES),
+        (Some(Guard::Accounts), auth::ACCOUNT_ROUTES),
     ]
     .into_iter()
-    .flatten()
-    .chain(servicecomb::routes())
+    .flat_map(|(guard, routes)| routes.iter().map(move |route| (guard, route)))
+    .chain(servicecomb::routes().map(|route| (Some(Guard::Registry), route)))
+    .chain(servicecomb::open_routes().map(|route| (None, route)))
+}
+
+/// All routes, dialect by dialect.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    groups().map(|(_, route)| route)
 }
 
 /// Answers every route, and says what there is where there is none.
 pub fn router(context: Shared) -> Router {
     let origins = Arc::new(context.config.server.allowed_origins.clone());
     let counters = context.metrics.clone();
-    routes()
-        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+    let guarded = |guard: Option<Guard>, handler: MethodRouter<Shared>| match guard.filter(|_| context.auth.is_on()) {
+        Some(guard) => handler.route_layer(middleware::from_fn_with_state((context.clone(), guard), auth::layer)),
+        None => handler,
+    };
+    groups()
+        .fold(Router::new(), |router, (guard, route)| router.route(route.path, guarded(guard, (route.handler)())))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(compress::layer))
@@ -146,16 +178,19 @@ pub fn router(context: Shared) -> Router {
         .with_state(context)
 }
 
-async fn no_such_path(method: Method, uri: Uri) -> Refusal {
+async fn no_such_path(State(context): State<Shared>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     // Not even where there is nothing: scanners for it take any other answer for a find.
     if method == Method::TRACE {
-        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST");
+        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST").into_response();
+    }
+    if let Some(response) = sae::no_such_path(&context, &uri, &headers) {
+        return response;
     }
     let mut message = format!("{} not found\nwhat there is:\n", uri.path());
     for route in routes() {
         message.push_str(&format!("  {} {}\n", route.method, route.path));
     }
-    Refusal::new(StatusCode::NOT_FOUND, message)
+    Refusal::new(StatusCode::NOT_FOUND, message).into_response()
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> Refusal {

@@ -11,6 +11,7 @@
 //! * no input makes a decoder panic, recurse deeper than [`Limits::max_depth`], or work more than in proportion to the
 //!   body's length.
 
+pub mod contract;
 pub mod pack;
 pub mod stored;
 pub mod zipkin;

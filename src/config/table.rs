@@ -2,6 +2,7 @@
 //! it; a setting that is added here is known everywhere.
 
 use super::another::{as_is, boolean, millis, port, seconds};
+use super::secrets::{credentials, password, tokens};
 use super::values::{
     address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
 };
@@ -503,6 +504,50 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         secret: true,
         ..setting(
+            "auth.credentials",
+            "auth-credentials",
+            Form::List,
+            "",
+            "Keys that requests may be signed with, each as ID:SECRET (Huawei's AK and SK, Alibaba's AccessKey); any, or \
+             a token or password below, closes the ATS, ServiceComb, kie and SAE APIs to everybody else. Other users of \
+             the machine see flags: write secrets into the environment or the file",
+            keep!(auth.credentials, credentials),
+        )
+    },
+    Setting {
+        secret: true,
+        ..setting(
+            "auth.tokens",
+            "auth-tokens",
+            Form::List,
+            "",
+            "Values of the header X-Auth-Token that are let in",
+            keep!(auth.tokens, tokens),
+        )
+    },
+    Setting {
+        also_env: &[also("SC_INIT_ROOT_PASSWORD", as_is)],
+        secret: true,
+        ..setting(
+            "auth.root_password",
+            "auth-root-password",
+            Form::Text,
+            "",
+            "The first password of the account root; one switches accounts and their tokens (/v4/token) on",
+            keep!(auth.root_password, password),
+        )
+    },
+    setting(
+        "auth.clock_skew",
+        "auth-clock-skew",
+        Form::Duration,
+        "15m",
+        "How far the date of a signed request may be from the server's clock",
+        keep!(auth.clock_skew, positive_duration),
+    ),
+    Setting {
+        secret: true,
+        ..setting(
             "registry.url",
             "registry-url",
             Form::Text,
@@ -529,6 +574,14 @@ pub static SETTINGS: &[Setting] = &[
         keep!(registry.max_instances, |text| count(text, 1..=5_000_000).map(|n| n as usize)),
     ),
     setting(
+        "registry.max_bytes",
+        "registry-max-bytes",
+        Form::Size,
+        "512MiB",
+        "How much services and instances may take in memory, about",
+        keep!(registry.max_bytes, |text| size(text, 1 << 20..=1 << 40).map(|n| n as usize)),
+    ),
+    setting(
         "registry.max_schemas",
         "registry-max-schemas",
         Form::Count,
@@ -543,6 +596,18 @@ pub static SETTINGS: &[Setting] = &[
         "100",
         "How many tags a service may have",
         keep!(registry.max_tags, |text| count(text, 1..=10_000).map(|n| n as usize)),
+    ),
+    setting(
+        "sae.default_format",
+        "sae-default-format",
+        Form::Text,
+        "json",
+        "The form of the application service API's answers where a client accepts anything: json or xml",
+        keep!(sae.default_xml, |text| match text {
+            "json" => Ok(false),
+            "xml" => Ok(true),
+            _ => Err("expected json or xml".to_owned()),
+        }),
     ),
     setting(
         "kie.max_items",

@@ -15,9 +15,11 @@
 //!   server that slept, or whose clock was set, does not take its own absence for that of everybody else.
 //! * One server at a time writes a database.
 
+mod accounts;
 mod change;
 mod contracts;
 mod database;
+mod details;
 mod discovery;
 mod expiry;
 mod fault;
@@ -33,12 +35,14 @@ mod version;
 mod watch;
 mod writer;
 
+pub use accounts::{Account, AccountChange};
 pub use change::Schema;
+pub use details::{DetailHead, DetailKey};
 pub use discovery::{Find, Found};
 pub use expiry::TICK;
 pub use fault::{Fault, FaultKind, Outcome};
 pub use service::{DataCenterInfo, Family, Framework, HealthCheck, Instance, Microservice, ServicePath, Tenant};
-pub use services::{BatchDropped, Counts};
+pub use services::{BatchDropped, Counts, service_id};
 pub use version::Rule;
 pub use watch::{Action, Notice};
 
@@ -67,6 +71,8 @@ pub struct RegistryConfig {
     pub max_services: usize,
     /// Instances of all tenants.
     pub max_instances: usize,
+    /// Bytes that services and instances of all tenants may take in memory, about.
+    pub max_bytes: usize,
     /// Contracts of a service.
     pub max_schemas: usize,
     /// Tags of a service.
@@ -87,6 +93,7 @@ impl RegistryConfig {
             url: String::new(),
             max_services: 50_000,
             max_instances: 150_000,
+            max_bytes: 512 << 20,
             max_schemas: 100,
             max_tags: 100,
             max_items: 10_000,
@@ -96,12 +103,25 @@ impl RegistryConfig {
     }
 }
 
+/// How the registry is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// Each version counted.
+    pub services: usize,
+    pub instances: usize,
+    /// What it is kept in.
+    pub database: &'static str,
+    /// Whether changes are taken. Where not, the database is out of reach.
+    pub takes_changes: bool,
+}
+
 /// The registry.
 #[derive(Debug)]
 pub struct Registry {
     config: RegistryConfig,
     image: Arc<Image>,
     database: Database,
+    kind: &'static str,
     /// None once it is closed.
     queue: RwLock<Option<mpsc::UnboundedSender<Order>>>,
     writer: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
@@ -198,13 +218,14 @@ impl Registry {
             last_tick: AtomicI64::new(clock.now_micros()),
             queue: RwLock::new(Some(sender)),
             writer: tokio::sync::Mutex::new(Some(task)),
+            kind: place.kind(),
             config,
             image,
             database,
             clock,
         };
-        let Counts { services, instances } = registry.counts();
-        tracing::info!(services, instances, database = place.kind(), "the registry is open");
+        let Status { services, instances, database, .. } = registry.status();
+        tracing::info!(services, instances, database, "the registry is open");
         Ok(Arc::new(registry))
     }
 
@@ -218,6 +239,12 @@ impl Registry {
             tracing::error!(%error, "the registry's writer ended badly");
         }
         self.database.close().await;
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        let Counts { services, instances } = self.counts();
+        Status { services, instances, database: self.kind, takes_changes: self.takes_changes() }
     }
 
     /// Whether changes are taken. Where not, the database is out of reach.
@@ -278,6 +305,16 @@ impl Draft<'_> {
         let change = Change { tenant: tenant.clone(), what };
         self.state.apply(&change);
         self.changes.push(change);
+    }
+
+    /// Whether there is room for so many bytes more.
+    fn check_room(&self, more: usize) -> Outcome<()> {
+        if self.state.bytes.saturating_add(more) <= self.config.max_bytes {
+            return Ok(());
+        }
+        let most = self.config.max_bytes >> 20;
+        let detail = format!("the registry holds {most} MiB: drop some services, or raise registry.max_bytes");
+        Err(Fault::new(FaultKind::Quota, detail))
     }
 
     fn service(&self, tenant: &Tenant, id: &str) -> Outcome<&state::ServiceState> {

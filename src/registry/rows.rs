@@ -1,7 +1,9 @@
 //! Changes as statements, and rows as changes: what the tables of `schemas/registry/` hold of the image.
 
-use super::change::{Change, Schema, What};
+use super::accounts;
+use super::change::{Change, Detail, Schema, What};
 use super::database::{Database, Row, Statement, Value};
+use super::details::{DetailHead, DetailKey};
 use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
 use crate::error::{Error, Result};
@@ -26,6 +28,11 @@ const PUT_DEPENDENCY: &str = "INSERT INTO dependencies (domain, project, consume
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 const DROP_DEPENDENCY: &str = "DELETE FROM dependencies WHERE domain = $1 AND project = $2 AND consumer = $3 \
     AND environment = $4 AND app = $5 AND name = $6";
+const PUT_DETAIL: &str = "INSERT INTO service_details (domain, project, app, name, family, version, kind, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+    ON CONFLICT (domain, project, app, name, family, version) DO UPDATE SET kind = excluded.kind, body = excluded.body";
+const DROP_DETAIL: &str = "DELETE FROM service_details WHERE domain = $1 AND project = $2 AND app = $3 AND name = $4 \
+    AND family = $5 AND version = $6";
 /// A service goes with all that hangs on it.
 const DROP_SERVICE: [&str; 5] = [
     "DELETE FROM dependencies WHERE domain = $1 AND project = $2 AND consumer = $3",
@@ -38,6 +45,10 @@ const DROP_SERVICE: [&str; 5] = [
 /// What a change writes.
 pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
     let tenant = &change.tenant;
+    if let What::Account(what) = &change.what {
+        statements.push(accounts::statement(what));
+        return;
+    }
     let mut put = |sql, values: &[&str]| statements.push(Statement::new(sql, keyed(tenant, values)));
     match &change.what {
         What::PutService(service) => put(PUT_SERVICE, &[&service.service_id, &json(&**service)]),
@@ -63,7 +74,16 @@ pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
         What::DropDependency { consumer, provider: Family { environment, app_id, name } } => {
             put(DROP_DEPENDENCY, &[consumer, environment, app_id, name]);
         }
+        What::PutDetail(detail) => {
+            let DetailHead { key: DetailKey { app, name, group, version }, kind } = &detail.head;
+            put(PUT_DETAIL, &[app, name, group, version, kind, detail.body.as_deref().unwrap_or_default()]);
+        }
+        What::DropDetail(DetailHead { key: DetailKey { app, name, group, version }, .. }) => {
+            put(DROP_DETAIL, &[app, name, group, version]);
+        }
         What::Item(change) => items::rows::statements(tenant, change, statements),
+        // Above.
+        What::Account(_) => {}
     }
 }
 
@@ -102,9 +122,15 @@ pub(super) async fn load(database: &Database, mut take: impl FnMut(Change)) -> R
         Ok(What::PutDependency { consumer: row.text(2), provider })
     })
     .await?;
+    each(database, "SELECT domain, project, app, name, family, version, kind FROM service_details", &mut take, |row| {
+        let key = DetailKey { app: row.text(2), name: row.text(3), group: row.text(4), version: row.text(5) };
+        Ok(What::PutDetail(Box::new(Detail { head: DetailHead { key, kind: row.text(6) }, body: None })))
+    })
+    .await?;
     each(database, items::rows::REVISIONS, &mut take, |row| Ok(What::Item(items::Change::Revision(row.number(2)))))
         .await?;
-    each(database, items::rows::HEADS, &mut take, |row| Ok(What::Item(items::rows::put(parse(&row.text(2))?)))).await
+    each(database, items::rows::HEADS, &mut take, |row| Ok(What::Item(items::rows::put(parse(&row.text(2))?)))).await?;
+    accounts::load(database, &mut take).await
 }
 
 /// Each row of a table as a change; the first two columns are the tenant. A row that cannot be read is an error: a

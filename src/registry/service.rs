@@ -35,7 +35,7 @@ pub struct Microservice {
     pub paths: Vec<ServicePath>,
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub status: String,
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
     /// Seconds since 1970 UTC, as text: when it was registered.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
@@ -80,7 +80,7 @@ pub struct Framework {
 pub struct ServicePath {
     #[serde(deserialize_with = "or_default", alias = "Path", skip_serializing_if = "String::is_empty")]
     pub path: String,
-    #[serde(deserialize_with = "or_default", alias = "Property", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "texts", alias = "Property", skip_serializing_if = "BTreeMap::is_empty")]
     pub property: BTreeMap<String, String>,
 }
 
@@ -99,7 +99,7 @@ pub struct Instance {
     /// `UP`, `DOWN`, `STARTING`, `TESTING` or `OUTOFSERVICE`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub status: String,
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -138,6 +138,12 @@ pub struct HealthCheck {
 /// A null is the default.
 fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(reader)?.unwrap_or_default())
+}
+
+/// Texts by name, any of which may be null, which is an empty one.
+fn texts<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts: Option<BTreeMap<String, Option<String>>> = Option::deserialize(reader)?;
+    Ok(texts.unwrap_or_default().into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the encoder asks so")]

@@ -3,7 +3,7 @@
 use super::change::What;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Family, Framework, Microservice, Tenant};
-use super::state::ServiceState;
+use super::state::{ServiceState, service_bytes};
 use super::version::Rule;
 use super::watch::Action;
 use super::{Draft, Registry, hex};
@@ -23,7 +23,7 @@ pub type BatchDropped = (String, Outcome<()>);
 
 impl Registry {
     /// Registers a service and returns its id: that of the same service (environment, application, name, version)
-    /// where there is one, else the one it brings, else one made from those four. `tags` are added to a new service.
+    /// where there is one, else the one it brings, else one made from those four. `tags` are added to those it has.
     pub async fn register_service(
         &self,
         tenant: &Tenant,
@@ -39,6 +39,7 @@ impl Registry {
                         "ServiceID conflict or found the same service with different id.",
                     ));
                 }
+                draft.add_tags(tenant, &same.service_id, tags)?;
                 return Ok(same.service_id.clone());
             }
             if draft.state.service(tenant, &given).is_some() {
@@ -52,6 +53,8 @@ impl Registry {
                 let detail = format!("no more than {most} services: drop some, or raise registry.max_services");
                 return Err(Fault::new(FaultKind::Quota, detail));
             }
+            draft.check_tags(tags.len())?;
+            draft.check_room(service_bytes(&service))?;
             if given.is_empty() {
                 service.service_id = service_id(tenant, &service);
             }
@@ -59,9 +62,7 @@ impl Registry {
             service.timestamp = draft.wall_seconds.to_string();
             service.mod_timestamp.clone_from(&service.timestamp);
             draft.apply(tenant, What::PutService(Arc::new(service)));
-            if !tags.is_empty() {
-                draft.apply(tenant, What::PutTags { service: id.clone(), tags });
-            }
+            draft.add_tags(tenant, &id, tags)?;
             Ok(id)
         })
         .await
@@ -82,6 +83,7 @@ impl Registry {
                 changed.framework = framework;
             }
             changed.mod_timestamp = draft.wall_seconds.to_string();
+            draft.check_room(service_bytes(&changed))?;
             draft.apply(tenant, What::PutService(Arc::new(changed)));
             Ok(())
         })
@@ -157,10 +159,8 @@ impl Registry {
         self.change(|draft| {
             let mut tags = draft.service(tenant, id)?.tags.clone();
             change(&mut tags)?;
-            if tags.len() > draft.config.max_tags {
-                let most = draft.config.max_tags;
-                return Err(Fault::new(FaultKind::Quota, format!("no more than {most} tags of a service")));
-            }
+            draft.check_tags(tags.len())?;
+            draft.check_room(tags.iter().map(|(key, value)| key.len() + value.len()).sum())?;
             draft.apply(tenant, What::PutTags { service: id.to_owned(), tags });
             Ok(())
         })
@@ -180,6 +180,26 @@ impl Draft<'_> {
         let family = service.family();
         let same = |entry: &&ServiceState| entry.service.version == service.version;
         self.state.tenant(tenant)?.named(&family).find(same).map(|entry| entry.service.clone())
+    }
+
+    fn check_tags(&self, count: usize) -> Outcome<()> {
+        let most = self.config.max_tags;
+        if count <= most {
+            return Ok(());
+        }
+        let detail = format!("no more than {most} tags of a service: drop some, or raise registry.max_tags");
+        Err(Fault::new(FaultKind::Quota, detail))
+    }
+
+    /// Adds tags to those that a service has.
+    fn add_tags(&mut self, tenant: &Tenant, id: &str, tags: BTreeMap<String, String>) -> Outcome<()> {
+        let mut all = self.service(tenant, id)?.tags.clone();
+        all.extend(tags);
+        self.check_tags(all.len())?;
+        if all != self.service(tenant, id)?.tags {
+            self.apply(tenant, What::PutTags { service: id.to_owned(), tags: all });
+        }
+        Ok(())
     }
 
     fn drop_service(&mut self, tenant: &Tenant, id: &str, force: bool) -> Outcome<()> {
@@ -206,7 +226,7 @@ impl Draft<'_> {
 }
 
 /// The id of a service that brings none, as the service centre makes it: the same service has the same id everywhere.
-fn service_id(tenant: &Tenant, service: &Microservice) -> String {
+pub fn service_id(tenant: &Tenant, service: &Microservice) -> String {
     let Tenant { domain, project } = tenant;
     let Microservice { environment, app_id, service_name, version, .. } = service;
     let key = format!("/cse-sr/ms/indexes/{domain}/{project}/{environment}/{app_id}/{service_name}/{version}");

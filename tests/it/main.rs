@@ -1,11 +1,14 @@
 //! The integration tests: real sockets, real files, the real binary. One program, because linking is what costs.
 
 mod ats;
+mod auth;
 mod bench;
+mod clients;
 mod config;
 mod http;
 mod kie;
 mod kill;
+mod kill_registry;
 mod lookup;
 mod outside;
 mod proto3;

@@ -16,12 +16,17 @@ pub(super) static ROUTES: &[Route] = &[
 
 /// In the shape of Zipkin's, which load balancers and scripts already read. A server that answers is up: one whose last
 /// flush failed, on a full disk say, goes on answering lookups and takes spans again by itself, so it must not be taken
-/// out of service. Its component `spanlake` is then degraded, and the details have the reason.
+/// out of service. Its component `spanlake` is then degraded, and the details have the reason. The component `registry` is
+/// degraded while the registry's database is out of reach: services are found and kept alive, none can register.
 pub(super) async fn health(State(context): State<Shared>) -> Response {
     let details = context.store.status();
     let status = if details.flush_error.is_some() { "DEGRADED" } else { "UP" };
     let store = json!({ "status": status, "details": details });
-    let body = json!({ "status": "UP", "zipkin": { "status": "UP", "details": { "spanlake": store } } });
+    let registry = context.registry.status();
+    let status = if registry.takes_changes { "UP" } else { "DEGRADED" };
+    let registry = json!({ "status": status, "details": registry });
+    let details = json!({ "spanlake": store, "registry": registry });
+    let body = json!({ "status": "UP", "zipkin": { "status": "UP", "details": details } });
     document(StatusCode::OK, &body)
 }
 

@@ -33,6 +33,10 @@ pub(super) static ROUTES: &[Route] = &[
     Route { method: Method::DELETE, path: "/v1/{project_id}/kie/kv/{kv_id}", handler: || delete(items::drop_one) },
     Route { method: Method::GET, path: "/v1/{project_id}/kie/revision/{kv_id}", handler: || get(items::states) },
     Route { method: Method::GET, path: "/v1/{project_id}/kie/track", handler: || get(track::get_tracks) },
+];
+
+/// Import and export, which the engine's own API has beside the configuration centre's.
+pub(super) static FILE_ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/v1/{project_id}/kie/file",
@@ -40,5 +44,8 @@ pub(super) static ROUTES: &[Route] = &[
         handler: || post(file::import).layer(DefaultBodyLimit::disable()),
     },
     Route { method: Method::POST, path: "/v1/{project_id}/kie/download", handler: || post(file::export) },
-    Route { method: Method::GET, path: "/v1/health", handler: || get(track::get_health) },
 ];
+
+/// Asked by clients that look for a configuration centre, before they log in.
+pub(super) static OPEN_ROUTES: &[Route] =
+    &[Route { method: Method::GET, path: "/v1/health", handler: || get(track::get_health) }];

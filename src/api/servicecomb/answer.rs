@@ -29,27 +29,38 @@ impl Failure {
     }
 
     /// What the service centre says of the code.
-    fn message(&self) -> &'static str {
+    pub(in crate::api) fn message(&self) -> &'static str {
         match self.code {
             400_001 => "Invalid parameter(s)",
             400_010 => "Micro-service already exists",
             400_012 => "Micro-service does not exist",
             400_013 => "Micro-service has deployed instance(s)",
-            400_016 => "Micro-service schema does not exist",
+            400_016 => "Schema does not exist",
             400_017 => "Instance does not exist",
             400_018 => "Tag does not exist",
-            400_023 => "Consumer relies on this micro-service",
+            400_023 => "Consumer(s) depends on this micro-service",
             400_024 => "Access micro-service refused",
             400_026 => "Micro-service version does not exist",
             400_100 => "Not enough quota",
+            400_200 => "Account not exists",
+            400_201 => "Role not exists",
+            400_202 => "Account has invalid role(s)",
+            400_203 => "No quota to create account",
+            400_206 => "New password is bad",
             401_201 => "Request unauthorized",
             401_202 => "User name or password is wrong",
             401_204 => "No authorization header",
             401_205 => "Token is expired",
-            401_206 => "Account is deleted",
-            401_207 => "Token is issued for an old password",
+            401_206 => "The account that owns the token is deleted",
+            401_207 => "Password is wrong",
             403_001 => "Forbidden",
-            403_201 => "Account is blocked",
+            403_201 => "Account blocked",
+            403_202 => "Forbid to operate build-in account(s)",
+            403_203 => "Forbid to operate build-in role(s)",
+            403_204 => "Forbid to operate your own account",
+            403_205 => "No permission(s)",
+            409_200 => "account name is duplicated",
+            503_001 => "Server is busy",
             500_011 => "Registry service is unavailable",
             _ => "Internal server error",
         }
@@ -63,6 +74,13 @@ struct Body<'b> {
     error_message: &'b str,
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: &'b str,
+}
+
+/// As it stands in a list of outcomes.
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({})", self.message(), self.detail)
+    }
 }
 
 impl Failure {
@@ -107,6 +125,8 @@ impl From<Fault> for Failure {
             FaultKind::DependedOn => 400_023,
             FaultKind::Denied => 400_024,
             FaultKind::Quota => 400_100,
+            FaultKind::AccountMissing => 400_200,
+            FaultKind::AccountConflict => 409_200,
             FaultKind::Unavailable => 500_011,
             _ => 500_003,
         };
@@ -118,7 +138,7 @@ impl From<Fault> for Failure {
 pub(super) type Answer = Result<Response, Refused>;
 
 /// Why there is no answer: by a code of the dialect, or by what refuses bodies in all of them.
-pub(super) enum Refused {
+pub(in crate::api) enum Refused {
     Failure(Failure),
     Body(Refusal),
 }
@@ -168,6 +188,17 @@ pub(super) fn object(value: &impl Serialize) -> Response {
 /// An object that is JSON already.
 pub(super) fn json(text: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// `{"services":[..]}` by the list's name, or `{}` for none.
+pub(super) fn list<T: Serialize>(name: &str, entries: &[T]) -> Response {
+    let mut text = "{".to_owned();
+    if !entries.is_empty() {
+        text.push_str(&format!("\"{name}\":"));
+        text.push_str(&serde_json::to_string(entries).unwrap_or_default());
+    }
+    text.push('}');
+    json(text)
 }
 
 /// `{"instances":[..]}`, or `{}` for none.

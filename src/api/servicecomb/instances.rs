@@ -3,8 +3,9 @@
 use super::super::{Context, Route, Shared};
 use super::answer::{self, Answer, Failure, REVISION};
 use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY};
-use super::rules;
-use crate::registry::{Family, Fault, FaultKind, Find, Found, Instance, Rule, Tenant};
+use super::services::{read, texts};
+use super::{own, rules};
+use crate::registry::{Family, Find, Found, Instance, Rule, Tenant};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -71,13 +72,15 @@ async fn register(State(context): State<Shared>, head: Head<String>, body: Body)
     let request: Registration = request::json(&context, &head.headers, body, INSTANCE_BODY).await?;
     let mut instance = request.instance.ok_or_else(|| Failure::invalid("instance: send an object"))?;
     instance.service_id = head.path;
+    rules::service_id("path: the service's id", &instance.service_id)?;
     rules::instance(&mut instance)?;
+    own::refuse_change(&context, &head.tenant, &instance.service_id)?;
     let id = context.registry.register_instance(&head.tenant, instance, new_id()?).await?;
     Ok(answer::object(&json!({ "instanceId": id })))
 }
 
 /// 32 hex digits, as a random UUID without its hyphens.
-fn new_id() -> Result<String, Failure> {
+pub(super) fn new_id() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     let drawn = rand::rngs::OsRng.try_fill_bytes(&mut bytes);
     drawn.map_err(|e| Failure::new(500_003, format!("cannot draw a random id: {e}")))?;
@@ -86,7 +89,11 @@ fn new_id() -> Result<String, Failure> {
 
 async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer {
     known_consumer(&context, &head.tenant, &head.headers)?;
+    rules::service_id("path: the service's id", &head.path)?;
     let tags = rules::wanted_tags(&head.query.text("tags"))?;
+    if own::by_id(&context, &head.tenant, &head.path).is_some() {
+        return Ok(list(own::found(&context, head.reached_at(), &head.query.text("rev"))));
+    }
     let found = context.registry.instances_since(&head.tenant, &head.path, &tags, &head.query.text("rev"))?;
     Ok(list(found))
 }
@@ -94,11 +101,11 @@ async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer
 /// A consumer that is named must be there.
 fn known_consumer(context: &Context, tenant: &Tenant, headers: &HeaderMap) -> Result<(), Failure> {
     let Some(consumer) = consumer(headers)? else { return Ok(()) };
-    let missing = |fault: Fault| match fault.kind {
-        FaultKind::ServiceMissing => Failure::new(400_012, format!("Consumer[{consumer}] does not exist.")),
-        _ => fault.into(),
+    let missing = |failure: Failure| match failure.code {
+        400_012 => Failure::new(400_012, format!("Consumer[{consumer}] does not exist.")),
+        _ => failure,
     };
-    context.registry.service(tenant, consumer).map(drop).map_err(missing)
+    read(context, tenant, consumer).map(drop).map_err(missing)
 }
 
 fn consumer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
@@ -112,12 +119,23 @@ fn consumer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
 async fn one(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
     known_consumer(&context, &head.tenant, &head.headers)?;
     let (service, instance) = &head.path;
+    check(service, instance)?;
+    if own::by_id(&context, &head.tenant, service).is_some() && instance == own::INSTANCE {
+        let instance = own::instance(&context, head.reached_at());
+        return Ok(answer::object(&json!({ "instance": instance })));
+    }
     let body = context.registry.instance(&head.tenant, service, instance)?;
     Ok(answer::json(format!("{{\"instance\":{body}}}")))
 }
 
+fn check(service: &str, instance: &str) -> Result<(), Failure> {
+    rules::service_id("path: the service's id", service)?;
+    rules::instance_id("path: the instance's id", instance)
+}
+
 async fn unregister(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
     let (service, instance) = &head.path;
+    check(service, instance)?;
     context.registry.drop_instance(&head.tenant, service, instance).await?;
     Ok(answer::done())
 }
@@ -129,9 +147,9 @@ struct Properties {
 
 async fn put_properties(State(context): State<Shared>, head: Head<(String, String)>, body: Body) -> Answer {
     let request: Properties = request::json(&context, &head.headers, body, PROPERTIES_BODY).await?;
-    let properties = request.properties.unwrap_or_default();
-    let properties = properties.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect();
+    let properties = texts(request.properties);
     let (service, instance) = &head.path;
+    check(service, instance)?;
     let change = |instance: &mut Instance| instance.properties = properties;
     context.registry.change_instance(&head.tenant, service, instance, change).await?;
     Ok(answer::done())
@@ -141,6 +159,7 @@ async fn put_status(State(context): State<Shared>, head: Head<(String, String)>)
     let status = head.query.text("value");
     rules::instance_status("query parameter value", &status)?;
     let (service, instance) = &head.path;
+    check(service, instance)?;
     let change = |instance: &mut Instance| instance.status = status;
     context.registry.change_instance(&head.tenant, service, instance, change).await?;
     Ok(answer::done())
@@ -148,7 +167,10 @@ async fn put_status(State(context): State<Shared>, head: Head<(String, String)>)
 
 async fn heartbeat(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
     let (service, instance) = &head.path;
-    context.registry.heartbeat(&head.tenant, service, instance)?;
+    context.registry.heartbeat(&head.tenant, service, instance).map_err(|fault| {
+        // What cannot be an id is not there either.
+        check(service, instance).err().unwrap_or_else(|| fault.into())
+    })?;
     Ok(answer::done())
 }
 
@@ -227,6 +249,9 @@ async fn find(State(context): State<Shared>, head: Head<()>) -> Answer {
     // Whoever must not get an answer from memory says so; there is none here but the truth.
     let silent = head.query.flag("noCache")? || head.query.flag("cacheOnly")?;
     let revision = if silent { String::new() } else { head.query.text("rev") };
+    if own::named(&context, &head.tenant, &question.app_id, &question.service_name).is_some() {
+        return Ok(list(own::found(&context, head.reached_at(), &revision)));
+    }
     Ok(list(question.ask(&context, &head.tenant, consumer(&head.headers)?, &tags, &revision)?))
 }
 
@@ -309,7 +334,12 @@ async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) ->
         let mut sorted = Sorted::default();
         for (index, question) in services.iter().enumerate() {
             let revision = question.rev.as_deref().unwrap_or_default();
-            sorted.add(index, question.service.ask(&context, &head.tenant, consumer, &tags, revision));
+            let Question { app_id, service_name, .. } = &question.service;
+            let found = match own::named(&context, &head.tenant, app_id, service_name) {
+                Some(_) => Ok(own::found(&context, head.reached_at(), revision)),
+                None => question.service.ask(&context, &head.tenant, consumer, &tags, revision),
+            };
+            sorted.add(index, found);
         }
         answers.insert("services".to_owned(), sorted.into_json());
     }

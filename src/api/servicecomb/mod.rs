@@ -7,16 +7,29 @@
 //! * An error is `{"errorCode":"400012","errorMessage":"..","detail":".."}`, compact, the code a text. The status is the
 //!   code's first three digits: what is missing is a 400, not a 404, which clients take for a server of another kind.
 //!
-//! [`answer`] has the forms, [`request`] reads what comes, [`instances`] and [`services`] have the routes.
+//! * A service `SERVICECENTER` stands for the server itself: clients look for its instances by [`own`]'s answers. It is
+//!   not stored.
+//!
+//! [`answer`] has the forms, [`request`] reads what comes, [`rules`] say what fields may hold; the rest have the routes.
 
 mod answer;
 mod instances;
+mod own;
 mod request;
 mod rules;
+mod schemas;
+mod services;
+
+pub(super) use answer::{Failure, Refused};
 
 use super::Route;
 
 /// The routes of the registry.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    [instances::ROUTES].into_iter().flatten()
+    [services::ROUTES, schemas::ROUTES, instances::ROUTES].into_iter().flatten()
+}
+
+/// Those that everybody may ask, whoever else is let in: by them clients find a server to log in at.
+pub(super) fn open_routes() -> impl Iterator<Item = &'static Route> {
+    own::ROUTES.iter()
 }

@@ -6,8 +6,9 @@ use crate::registry::Tenant;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, header};
 use regex::Regex;
 use serde::de::DeserializeOwned;
 use std::sync::LazyLock;
@@ -44,6 +45,8 @@ pub(super) struct Head<P> {
     pub(super) path: P,
     pub(super) query: Query,
     pub(super) headers: HeaderMap,
+    /// Where the client found this server: what it wrote into HTTP/2's `:authority`.
+    authority: Option<Authority>,
 }
 
 /// A path's parameters, the project first.
@@ -88,7 +91,18 @@ impl<P: PathParameters, S: Send + Sync> FromRequestParts<S> for Head<P> {
         let (project, path) = P::split(raw.0);
         let tenant = tenant(&project, &parts.headers)?;
         let query = Query(parts.uri.query().unwrap_or_default().to_owned());
-        Ok(Head { tenant, path, query, headers: parts.headers.clone() })
+        let authority = parts.uri.authority().cloned();
+        Ok(Head { tenant, path, query, headers: parts.headers.clone(), authority })
+    }
+}
+
+impl<P> Head<P> {
+    /// The host and port by which the client reaches this server, wherever that listens: nobody knows better.
+    pub(super) fn reached_at(&self) -> Option<String> {
+        let named = || self.headers.get(header::HOST)?.to_str().ok()?.parse::<Authority>().ok();
+        let authority = self.authority.clone().or_else(named)?;
+        let port = authority.port_u16().unwrap_or(80);
+        (!authority.host().is_empty()).then(|| format!("{}:{port}", authority.host()))
     }
 }
 
@@ -100,6 +114,12 @@ impl Query {
     pub(super) fn text(&self, name: &str) -> String {
         let mut given = url::form_urlencoded::parse(self.0.as_bytes()).filter(|(key, _)| key == name);
         given.next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    }
+
+    /// All values of a parameter.
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let given = url::form_urlencoded::parse(self.0.as_bytes()).filter(|(key, _)| key == name);
+        given.map(|(_, value)| value.into_owned()).collect()
     }
 
     /// `1` or `true`, `0`, `false` or nothing.

@@ -48,7 +48,7 @@ async fn metrics(State(context): State<Shared>) -> Response {
 }
 
 async fn prometheus(State(context): State<Shared>) -> Response {
-    let text = context.metrics.prometheus(&context.store.status());
+    let text = context.metrics.prometheus(&context.store.status(), &context.registry.status());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

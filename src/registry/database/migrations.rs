@@ -8,6 +8,8 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 const STEPS: &[(&str, &str)] = &[
     ("services", include_str!("../../../schemas/registry/0001_services.sql")),
     ("items", include_str!("../../../schemas/registry/0002_items.sql")),
+    ("service details", include_str!("../../../schemas/registry/0003_service_details.sql")),
+    ("accounts", include_str!("../../../schemas/registry/0004_accounts.sql")),
 ];
 
 pub(super) fn migrator() -> Migrator {
