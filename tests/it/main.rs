@@ -6,6 +6,7 @@ mod bench;
 mod clients;
 mod config;
 mod http;
+mod kie;
 mod kill;
 mod kill_registry;
 mod lookup;
