@@ -10,6 +10,7 @@ mod outside;
 mod proto3;
 mod recorded;
 mod serve;
+mod servicecomb;
 mod sql;
 mod store;
 mod support;
