@@ -250,8 +250,7 @@ impl Gathered {
             detail.add_posted(posted, &mut methods);
         }
         if let Some(registered) = self.registered.take() {
-            stop.check()?;
-            detail.add_registered(registered, &mut methods);
+            detail.add_registered(registered, &mut methods, stop)?;
         }
         if let Some(traced) = traced {
             detail.add_traced(traced, &mut methods);
@@ -304,10 +303,10 @@ impl ServiceDetail {
         methods.add(Source::Posted, posted.methods);
     }
 
-    fn add_registered(&mut self, mut registered: Registered, methods: &mut Methods) {
+    fn add_registered(&mut self, mut registered: Registered, methods: &mut Methods, stop: &Stop) -> Result<()> {
         self.sources.push(Source::Registry);
         let limits = Limits { methods: MOST_METHODS, bytes: MOST_BYTES };
-        methods.add(Source::Registry, registered.methods(limits));
+        methods.add(Source::Registry, registered.methods(limits, stop)?);
         let service = registered.service.clone();
         let kind = self.kind.or(registered.kind);
         self.kind = kind;
@@ -342,6 +341,7 @@ impl ServiceDetail {
         let all = service.properties.iter().chain(instances).map(|(key, text)| (key.as_str(), text)).chain(framework);
         self.add_metadata(all);
         self.notes.append(&mut registered.notes);
+        Ok(())
     }
 
     fn add_traced(&mut self, traced: Traced, methods: &mut Methods) {
