@@ -44,7 +44,11 @@ impl Connections {
     pub(super) fn new(router: Router, config: &Config) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // The time runs while a connection is idle, too.
-        http.http1().timer(TokioTimer::new()).header_read_timeout(config.server.header_timeout);
+        // Headers go out as `X-Kie-Revision`: the Java clients of ServiceComb look for names by their case.
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.server.header_timeout)
+            .title_case_headers(true);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -59,7 +63,8 @@ impl Connections {
     }
 }
 
-/// Serves a connection until either side closes it or the server stops, which `stop` tells by turning true.
+/// Serves a connection until either side closes it, it becomes a web socket or the server stops, which `stop` tells by
+/// turning true.
 pub(super) async fn serve_connection(
     connections: Arc<Connections>,
     stream: TcpStream,
@@ -77,7 +82,7 @@ pub(super) async fn serve_connection(
         })
     };
     let socket = TokioIo::new(Socket::new(stream, connections.body_timeout, activity.clone()));
-    let mut served = std::pin::pin!(connections.http.serve_connection(socket, service));
+    let mut served = std::pin::pin!(connections.http.serve_connection_with_upgrades(socket, service));
     let mut time = connections.header_timeout;
     let mut ending = false;
     loop {

@@ -3,14 +3,17 @@
 mod ats;
 mod auth;
 mod bench;
+mod clients;
 mod config;
 mod http;
+mod kie;
 mod kill;
 mod kill_registry;
 mod lookup;
 mod outside;
 mod proto3;
 mod recorded;
+mod sae;
 mod serve;
 mod sql;
 mod store;

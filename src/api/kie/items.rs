@@ -30,9 +30,8 @@ pub(super) async fn create(
 }
 
 /// What of an item is changed: what is empty stays.
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object with value, status or both")]
 struct Changed {
     value: Option<String>,
     status: Option<String>,

@@ -155,8 +155,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, its name in lower case.
+    /// The value of a header, however its name is written.
     pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a header whose name is written just so.
+    pub fn header_as_written(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -224,6 +229,13 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Reads so many bytes.
+    pub fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads whatever comes until the other side closes.
     pub fn read_to_close(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -243,7 +255,7 @@ impl Client {
                 break;
             }
             let (name, value) = line.split_once(':').ok_or_else(|| io::Error::other(line.clone()))?;
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            headers.push((name.to_owned(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
         if without_body || status == 100 {
