@@ -122,10 +122,13 @@ fn a_body_is_signed_by_its_digest_and_reaches_the_handler() {
     let dir = tempfile::tempdir().unwrap();
     let server = closed(dir.path());
     let mut client = server.connect();
-    let body = br#"{"ServiceName":"n","AppId":"a","ServiceType":"springCloud"}"#;
+    let body = br#"{"ServiceName":"n","AppId":"a","ServiceType":"springCloud","Group":"g","Version":"1"}"#;
     let posted = Sae::post(body).acs3().send(&mut client);
-    // What is wrong with it, if anything, is the handler's to say.
-    assert!(posted.status == 200 || posted.status == 400, "{}", posted.text());
+    assert_eq!((posted.status, &posted.json()["Success"]), (200, &json!(true)), "{}", posted.text());
+    let query = "AppId=a&ServiceGroup=g&ServiceName=n&ServiceType=springCloud&ServiceVersion=1";
+    let path = "/pop/v1/sam/service/describeAppServiceDetail";
+    let told = Sae { path, ..Sae::get(query) }.acs3().send(&mut client);
+    assert_eq!(told.json()["Data"]["ServiceName"], "n", "{}", told.text());
     let altered = Sae { body: b"{}".to_vec(), ..Sae::post(body).acs3() }.send(&mut client);
     assert_eq!((altered.status, &altered.json()["Code"]), (403, &json!("SignatureDoesNotMatch")));
     let recommended = altered.json()["Recommend"].as_str().unwrap().to_owned();
