@@ -5,16 +5,21 @@
 //! that is allowed, and is refused as soon as it passes the limit.
 
 use super::budget::Charge;
-use super::{Context, Refusal};
+use super::{Context, Refusal, Shared};
 use crate::config::show_size;
 use crate::ingest::{LARGE, offload};
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use std::convert::Infallible;
 use std::io::Read;
 use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{self, Poll};
 
 /// How much is decompressed at a time.
 const STEP: usize = 64 << 10;
@@ -78,6 +83,57 @@ pub(super) async fn receive<'a>(context: &'a Context, headers: &HeaderMap, body:
             );
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message).closing())
         }
+    }
+}
+
+/// A body that was read once and is handed on as if it came only now. What it takes of the budget is given back where
+/// it is taken over.
+pub(super) struct Held {
+    context: Shared,
+    bytes: Bytes,
+    taken: usize,
+}
+
+impl Held {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads the whole body as it was sent, to be handed on.
+pub(super) async fn hold(context: &Shared, headers: &HeaderMap, body: Body) -> Result<Held, Refusal> {
+    let Payload { bytes, charge, .. } = receive(context, headers, body).await?;
+    Ok(Held { taken: charge.keep(), context: context.clone(), bytes: bytes.into() })
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let taken = std::mem::take(&mut self.taken);
+        drop(self.context.bodies.resume(taken));
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.context.bodies.resume(self.taken));
     }
 }
 

@@ -21,6 +21,11 @@ impl Budget {
         Budget { limit, taken: AtomicUsize::new(0) }
     }
 
+    /// What was taken before, by [`Charge::keep`].
+    pub(super) fn resume(&self, bytes: usize) -> Charge<'_> {
+        Charge { budget: self, bytes }
+    }
+
     /// A charge of nothing, to be grown.
     pub(super) fn charge(&self) -> Charge<'_> {
         Charge { budget: self, bytes: 0 }
@@ -47,6 +52,11 @@ impl Charge<'_> {
             self.bytes += more;
         }
         grown.is_ok()
+    }
+
+    /// Goes on being taken, so many bytes, until somebody resumes it.
+    pub(super) fn keep(mut self) -> usize {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Gives some back.

@@ -9,6 +9,7 @@
 //! * [`metrics`]: what is counted of all this;
 //! * [`sockets`]: web sockets, counted and ended with the server;
 //! * [`cors`]: which sites' pages may use all this from a browser;
+//! * [`auth`]: who may come in at all, and in whose name;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
 //!   place and the remedy.
 //!
@@ -16,11 +17,13 @@
 
 pub mod admin;
 pub mod ats;
+mod auth;
 mod body;
 mod budget;
 mod compress;
 mod cors;
 mod grpc;
+mod kie;
 mod lookup;
 mod metrics;
 mod observed;
@@ -31,6 +34,7 @@ pub mod servicecomb;
 mod sockets;
 pub mod zipkin;
 
+pub use auth::{Auth, Caller, Peer, Scheme};
 pub use refusal::Refusal;
 pub use sockets::Sockets;
 
@@ -42,6 +46,7 @@ use crate::ingest::{Ingest, LARGE, offload};
 use crate::model::{Scope, Span};
 use crate::registry::Registry;
 use crate::store::Store;
+use auth::Guard;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -65,6 +70,7 @@ pub struct Context {
     store: Arc<Store>,
     ingest: Ingest,
     registry: Arc<Registry>,
+    auth: Auth,
     clock: Arc<dyn Clock>,
     /// When the server was started, in microseconds since 1970 UTC.
     started_micros: i64,
@@ -77,6 +83,8 @@ pub struct Context {
     observing: observed::Observing,
     sockets: Sockets,
     many_services: zipkin::ManyServices,
+    configurations: kie::Answers,
+    tracks: kie::Tracks,
     metrics: Arc<Counters>,
 }
 
@@ -89,17 +97,20 @@ impl Context {
         store: Arc<Store>,
         ingest: Ingest,
         registry: Arc<Registry>,
+        auth: Auth,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
         // Each is a connection, of which there may be so many besides.
         let sockets = Sockets::new(config.server.max_connections);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
+        let configurations = kie::Answers::new(&config.kie);
         Context {
             config,
             store,
             ingest,
             registry,
+            auth,
             started_micros: clock.now_micros(),
             clock,
             bodies,
@@ -108,6 +119,8 @@ impl Context {
             observing: observed::Observing::new(),
             sockets,
             many_services: zipkin::ManyServices::default(),
+            configurations,
+            tracks: kie::Tracks::default(),
             metrics: Arc::default(),
         }
     }
@@ -131,21 +144,44 @@ pub struct Route {
     handler: fn() -> MethodRouter<Shared>,
 }
 
+/// All routes, dialect by dialect, and what stands before them: nothing, or a guard that lets nobody unknown in once the
+/// settings name anybody.
+fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
+    [
+        (None, zipkin::ROUTES),
+        (None, zipkin::QUERY_ROUTES),
+        (None, zipkin::NAME_ROUTES),
+        (None, zipkin::ADMIN_ROUTES),
+        (Some(Guard::Ats), ats::ROUTES),
+        (Some(Guard::Sae), sae::ROUTES),
+        (Some(Guard::Kie), kie::ROUTES),
+        (Some(Guard::KieFile), kie::FILE_ROUTES),
+        (None, kie::OPEN_ROUTES),
+        (None, admin::ROUTES),
+        (None, auth::LOGIN_ROUTES),
+        (Some(Guard::Accounts), auth::ACCOUNT_ROUTES),
+    ]
+    .into_iter()
+    .flat_map(|(guard, routes)| routes.iter().map(move |route| (guard, route)))
+    .chain(servicecomb::routes().map(|route| (Some(Guard::Registry), route)))
+    .chain(servicecomb::open_routes().map(|route| (None, route)))
+}
+
 /// All routes, dialect by dialect.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [zipkin::ROUTES, zipkin::QUERY_ROUTES, zipkin::NAME_ROUTES, zipkin::ADMIN_ROUTES, ats::ROUTES, admin::ROUTES]
-        .into_iter()
-        .flatten()
-        .chain(servicecomb::routes())
-        .chain(sae::ROUTES)
+    groups().map(|(_, route)| route)
 }
 
 /// Answers every route, and says what there is where there is none.
 pub fn router(context: Shared) -> Router {
     let origins = Arc::new(context.config.server.allowed_origins.clone());
     let counters = context.metrics.clone();
-    routes()
-        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+    let guarded = |guard: Option<Guard>, handler: MethodRouter<Shared>| match guard.filter(|_| context.auth.is_on()) {
+        Some(guard) => handler.route_layer(middleware::from_fn_with_state((context.clone(), guard), auth::layer)),
+        None => handler,
+    };
+    groups()
+        .fold(Router::new(), |router, (guard, route)| router.route(route.path, guarded(guard, (route.handler)())))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(compress::layer))

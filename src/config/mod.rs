@@ -8,10 +8,12 @@
 //! In: the command line's matches. Out: [`Config`], typed, and [`Effective`], each value with its origin.
 
 mod another;
+mod secrets;
 mod show;
 mod table;
 mod values;
 
+pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use show::show;
 pub use table::{AlsoEnv, Form, SETTINGS, Setting};
 pub use values::show_size;
@@ -46,8 +48,10 @@ pub struct Config {
     pub zipkin: ZipkinConfig,
     pub zipkin_ui: ZipkinUiConfig,
     pub ats: AtsConfig,
+    pub auth: AuthConfig,
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
+    pub kie: KieConfig,
 }
 
 /// What a project id means.
@@ -143,12 +147,23 @@ pub struct AtsConfig {
     pub miss_is_error: bool,
 }
 
+/// Who may come in. With neither credentials nor tokens nor a password everybody may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthConfig {
+    pub credentials: Vec<Credential>,
+    pub tokens: Vec<Secret>,
+    /// Empty where there are no accounts.
+    pub root_password: Secret,
+    pub clock_skew: Duration,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistryConfig {
     /// Empty for SQLite in the data folder.
     pub url: String,
     pub max_services: usize,
     pub max_instances: usize,
+    pub max_bytes: usize,
     pub max_schemas: usize,
     pub max_tags: usize,
 }
@@ -157,6 +172,13 @@ pub struct RegistryConfig {
 pub struct SaeConfig {
     /// Whether answers are in XML where the client accepts anything, rather than in JSON.
     pub default_xml: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KieConfig {
+    pub max_items: usize,
+    pub max_bytes: u64,
+    pub max_waiting: usize,
 }
 
 /// Where a value came from.

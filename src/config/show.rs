@@ -22,7 +22,8 @@ pub fn show(values: &[Value]) -> String {
 fn line(value: &Value) -> (&'static str, String, String) {
     let (section, name) = value.setting.key.split_once('.').unwrap_or(("", value.setting.key));
     let written = match value.setting.form {
-        _ if value.setting.secret => toml::Value::from(MASK),
+        // That there is none is no secret.
+        _ if value.setting.secret && !value.text.is_empty() => toml::Value::from(MASK),
         Form::YesNo => value.text.trim().parse().map(toml::Value::Boolean).unwrap_or(toml::Value::from(&*value.text)),
         Form::Count => value.text.trim().parse().map(toml::Value::Integer).unwrap_or(toml::Value::from(&*value.text)),
         Form::Rate => value.text.trim().parse().map(toml::Value::Float).unwrap_or(toml::Value::from(&*value.text)),

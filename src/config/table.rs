@@ -2,6 +2,7 @@
 //! it; a setting that is added here is known everywhere.
 
 use super::another::{as_is, boolean, millis, port, seconds};
+use super::secrets::{credentials, password, tokens};
 use super::values::{
     address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
 };
@@ -503,6 +504,50 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         secret: true,
         ..setting(
+            "auth.credentials",
+            "auth-credentials",
+            Form::List,
+            "",
+            "Keys that requests may be signed with, each as ID:SECRET (Huawei's AK and SK, Alibaba's AccessKey); any, or \
+             a token or password below, closes the ATS, ServiceComb, kie and SAE APIs to everybody else. Other users of \
+             the machine see flags: write secrets into the environment or the file",
+            keep!(auth.credentials, credentials),
+        )
+    },
+    Setting {
+        secret: true,
+        ..setting(
+            "auth.tokens",
+            "auth-tokens",
+            Form::List,
+            "",
+            "Values of the header X-Auth-Token that are let in",
+            keep!(auth.tokens, tokens),
+        )
+    },
+    Setting {
+        also_env: &[also("SC_INIT_ROOT_PASSWORD", as_is)],
+        secret: true,
+        ..setting(
+            "auth.root_password",
+            "auth-root-password",
+            Form::Text,
+            "",
+            "The first password of the account root; one switches accounts and their tokens (/v4/token) on",
+            keep!(auth.root_password, password),
+        )
+    },
+    setting(
+        "auth.clock_skew",
+        "auth-clock-skew",
+        Form::Duration,
+        "15m",
+        "How far the date of a signed request may be from the server's clock",
+        keep!(auth.clock_skew, positive_duration),
+    ),
+    Setting {
+        secret: true,
+        ..setting(
             "registry.url",
             "registry-url",
             Form::Text,
@@ -527,6 +572,14 @@ pub static SETTINGS: &[Setting] = &[
         "150000",
         "How many instances may be registered",
         keep!(registry.max_instances, |text| count(text, 1..=5_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "registry.max_bytes",
+        "registry-max-bytes",
+        Form::Size,
+        "512MiB",
+        "How much services and instances may take in memory, about",
+        keep!(registry.max_bytes, |text| size(text, 1 << 20..=1 << 40).map(|n| n as usize)),
     ),
     setting(
         "registry.max_schemas",
@@ -555,5 +608,29 @@ pub static SETTINGS: &[Setting] = &[
             "xml" => Ok(true),
             _ => Err("expected json or xml".to_owned()),
         }),
+    ),
+    setting(
+        "kie.max_items",
+        "kie-max-items",
+        Form::Count,
+        "10000",
+        "How many configuration items there may be",
+        keep!(kie.max_items, |text| count(text, 1..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "kie.max_bytes",
+        "kie-max-bytes",
+        Form::Size,
+        "64MiB",
+        "How long the values of all configuration items may be together",
+        keep!(kie.max_bytes, |text| size(text, 1..=1 << 40)),
+    ),
+    setting(
+        "kie.max_waiting",
+        "kie-max-waiting",
+        Form::Count,
+        "2000",
+        "How many requests may wait for configuration items to change; one more is answered 429",
+        keep!(kie.max_waiting, |text| count(text, 0..=1_000_000).map(|n| n as usize)),
     ),
 ];

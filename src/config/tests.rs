@@ -72,13 +72,22 @@ fn with_nothing_said_the_defaults_hold() {
                 dependency_high_error_rate: 0.75,
             },
             ats: AtsConfig { miss_is_error: false },
+            auth: AuthConfig {
+                credentials: vec![],
+                tokens: vec![],
+                root_password: Secret::default(),
+                clock_skew: Duration::from_secs(900),
+            },
             registry: RegistryConfig {
                 url: String::new(),
                 max_services: 50_000,
                 max_instances: 150_000,
+                max_bytes: 512 << 20,
                 max_schemas: 100,
                 max_tags: 100,
             },
+            sae: SaeConfig { default_xml: false },
+            kie: KieConfig { max_items: 10_000, max_bytes: 64 << 20, max_waiting: 2_000 },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));
@@ -255,6 +264,19 @@ fn a_secret_is_shown_neither_among_the_settings_nor_in_an_error() {
     };
     let value = Value { setting: &SECRET, text: "hunter2".to_owned(), origin: Origin::Default };
     assert_eq!(show(&[value]), "\n[auth]\ntoken = \"********\"  # default\n");
+    let none = Value { setting: &SECRET, text: String::new(), origin: Origin::Default };
+    assert_eq!(show(&[none]), "\n[auth]\ntoken = \"\"  # default\n");
+    assert_eq!(
+        refusal(&[], &[("SPANLAKE_AUTH_CREDENTIALS", "hunter2")], None),
+        "auth.credentials = \"********\" (from SPANLAKE_AUTH_CREDENTIALS): expected ID:SECRET,ID:SECRET"
+    );
+}
+
+#[test]
+fn the_service_centres_own_name_for_the_first_password_is_understood() {
+    let effective = resolved(&[], &[("SC_INIT_ROOT_PASSWORD", "P4$$word")], None).unwrap();
+    assert_eq!(effective.config.auth.root_password.reveal(), "P4$$word");
+    assert_eq!(origin(&effective, "auth.root_password"), Origin::Environment("SC_INIT_ROOT_PASSWORD".to_owned()));
 }
 
 #[test]

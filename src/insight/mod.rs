@@ -26,6 +26,7 @@ pub use posted::{LONGEST_NAME, MethodDetail, Objection, ParameterDefinition, Pos
 
 use crate::codec::contract::Limits;
 use crate::error::Result;
+use crate::ingest::{LARGE, offload};
 use crate::query::stop::Stop;
 use crate::registry::{DetailHead, DetailKey, Outcome, Registry, Tenant};
 use crate::store::Snapshot;
@@ -139,7 +140,9 @@ pub struct Gathered {
 pub async fn gather(registry: &Registry, tenant: &Tenant, wanted: &Wanted) -> Outcome<Gathered> {
     let mut notes = Vec::new();
     let mut registered = None;
-    if let Some((found, others)) = registered::choose(registry, tenant, wanted)? {
+    // There may be many services.
+    let chosen = offload(LARGE, || registered::choose(registry, tenant, wanted))?;
+    if let Some((found, others)) = chosen {
         if others > 0 {
             notes.push(format!("registry: {others} more services have this AppId: name one by ServiceName"));
         }

@@ -1,7 +1,9 @@
 //! What changes in the registry: the one form in which a change goes into the image in memory and into the database,
 //! and in which the database's rows come back at the start.
 
+use super::accounts::AccountWhat;
 use super::details::DetailHead;
+use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +47,10 @@ pub(crate) enum What {
     },
     PutDetail(Box<Detail>),
     DropDetail(DetailHead),
+    /// Of configuration items.
+    Item(items::Change),
+    /// Of no tenant in particular.
+    Account(AccountWhat),
 }
 
 /// What an agent posted about a service. Its text is only in the database.
@@ -53,6 +59,27 @@ pub struct Detail {
     pub head: DetailHead,
     /// Absent where only the head was read.
     pub body: Option<String>,
+}
+
+impl What {
+    /// The service that it is about, unless it is about how services hang together.
+    pub(super) fn service(&self) -> Option<&str> {
+        match self {
+            What::PutService(service) => Some(&service.service_id),
+            What::PutSchema(schema) => Some(&schema.service),
+            What::PutInstance(instance) => Some(&instance.service_id),
+            What::DropService { service }
+            | What::PutTags { service, .. }
+            | What::DropSchema { service, .. }
+            | What::DropInstance { service, .. } => Some(service),
+            What::PutDependency { .. }
+            | What::DropDependency { .. }
+            | What::PutDetail(_)
+            | What::DropDetail(_)
+            | What::Item(_)
+            | What::Account(_) => None,
+        }
+    }
 }
 
 /// A contract of a service. Its text is only in the database: the image keeps the summary.

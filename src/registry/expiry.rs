@@ -70,16 +70,18 @@ impl Registry {
         let step = elapsed.clamp(0, MOST_AT_A_TICK);
         let now = self.image.now.fetch_add(step, Ordering::Relaxed) + step;
         let mut dropped = 0;
-        loop {
+        // While no changes are taken whoever is due waits.
+        while self.takes_changes() {
             let due = self.due(now);
             if due.is_empty() {
-                return dropped;
+                break;
             }
             dropped += self.drop_due(now, due);
-            if !self.takes_changes() {
-                return dropped;
-            }
         }
+        if dropped > 0 {
+            tracing::info!(dropped, "instances whose heartbeats stayed away were dropped");
+        }
+        dropped
     }
 
     /// Some whose term is over; those who live on are put back.
@@ -112,7 +114,7 @@ impl Registry {
                 let Some(found) = entry.instances.get(instance).filter(|found| !found.lives(now)) else { continue };
                 let (owner, gone) = (entry.service.clone(), found.instance());
                 let (service, instance) = (service.to_string(), instance.to_string());
-                tracing::info!(service, instance, name = owner.service_name, "no heartbeat in time: instance dropped");
+                tracing::debug!(service, instance, name = owner.service_name, "no heartbeat in time");
                 draft.apply(tenant, What::DropInstance { service, instance });
                 draft.notify(Action::Delete, tenant, &owner, gone);
                 dropped += 1;

@@ -10,6 +10,9 @@ use super::{Draft, Registry};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+/// About what an instance takes in memory at most: the dialect bounds its body to less.
+const LARGEST: usize = 8 << 10;
+
 impl Registry {
     /// Registers an instance and returns its id: the one that it brings, else the one of an instance of the same
     /// service with the same endpoints, else `new_id`. One that is there already is replaced as a whole, but for the
@@ -31,6 +34,7 @@ impl Registry {
                     let detail = format!("no more than {most} instances: drop some, or raise registry.max_instances");
                     return Err(Fault::new(FaultKind::Quota, detail));
                 }
+                draft.check_room(if old.is_none() { LARGEST } else { 0 })?;
                 let now = draft.wall_seconds.to_string();
                 instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
                 instance.mod_timestamp = now;

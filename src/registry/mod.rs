@@ -1,4 +1,5 @@
-//! The registry: the services that registered themselves, their instances, contracts and tags, and who depends on whom.
+//! The registry: the services that registered themselves, their instances, contracts and tags, and who depends on whom;
+//! and the configuration items that they are given ([`items`]).
 //!
 //! In: what the dialects have checked. Out: the same, as clients find each other by it; changes of instances, for those
 //! who watch. Everything is apart by [`Tenant`].
@@ -14,6 +15,7 @@
 //!   server that slept, or whose clock was set, does not take its own absence for that of everybody else.
 //! * One server at a time writes a database.
 
+mod accounts;
 mod change;
 mod contracts;
 mod database;
@@ -22,6 +24,7 @@ mod discovery;
 mod expiry;
 mod fault;
 mod instances;
+pub mod items;
 mod rows;
 mod service;
 mod services;
@@ -32,6 +35,7 @@ mod version;
 mod watch;
 mod writer;
 
+pub use accounts::{Account, AccountChange};
 pub use change::Schema;
 pub use details::{DetailHead, DetailKey};
 pub use discovery::{Find, Found};
@@ -67,10 +71,18 @@ pub struct RegistryConfig {
     pub max_services: usize,
     /// Instances of all tenants.
     pub max_instances: usize,
+    /// Bytes that services and instances of all tenants may take in memory, about.
+    pub max_bytes: usize,
     /// Contracts of a service.
     pub max_schemas: usize,
     /// Tags of a service.
     pub max_tags: usize,
+    /// Configuration items of all tenants.
+    pub max_items: usize,
+    /// Bytes of their values.
+    pub max_item_bytes: u64,
+    /// Requests that wait for a change of items.
+    pub max_waiting: usize,
 }
 
 impl RegistryConfig {
@@ -81,8 +93,12 @@ impl RegistryConfig {
             url: String::new(),
             max_services: 50_000,
             max_instances: 150_000,
+            max_bytes: 512 << 20,
             max_schemas: 100,
             max_tags: 100,
+            max_items: 10_000,
+            max_item_bytes: 64 << 20,
+            max_waiting: 2_000,
         }
     }
 }
@@ -123,6 +139,8 @@ struct Image {
     /// The registry's own time, in microseconds.
     now: AtomicI64,
     watchers: watch::Watchers,
+    /// Taken after the state where both are.
+    feed: items::Feed,
     /// Taken after the state where both are.
     expiry: Mutex<expiry::Queue>,
     /// Apart for each start, so that no revision of an earlier one is taken for one of this.
@@ -169,6 +187,7 @@ impl Image {
         }
         state.go_on_counting(&current);
         *current = state;
+        self.feed.renew(&current);
         *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry::Queue::of(&current);
         self.open.store(true, Ordering::Relaxed);
         Ok(())
@@ -188,6 +207,7 @@ impl Registry {
             open: AtomicBool::new(false),
             now: AtomicI64::new(0),
             watchers: watch::Watchers::default(),
+            feed: items::Feed::new(config.max_waiting),
             expiry: Mutex::default(),
             epoch,
         });
@@ -285,6 +305,16 @@ impl Draft<'_> {
         let change = Change { tenant: tenant.clone(), what };
         self.state.apply(&change);
         self.changes.push(change);
+    }
+
+    /// Whether there is room for so many bytes more.
+    fn check_room(&self, more: usize) -> Outcome<()> {
+        if self.state.bytes.saturating_add(more) <= self.config.max_bytes {
+            return Ok(());
+        }
+        let most = self.config.max_bytes >> 20;
+        let detail = format!("the registry holds {most} MiB: drop some services, or raise registry.max_bytes");
+        Err(Fault::new(FaultKind::Quota, detail))
     }
 
     fn service(&self, tenant: &Tenant, id: &str) -> Outcome<&state::ServiceState> {

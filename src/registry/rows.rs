@@ -1,8 +1,10 @@
 //! Changes as statements, and rows as changes: what the tables of `schemas/registry/` hold of the image.
 
+use super::accounts;
 use super::change::{Change, Detail, Schema, What};
 use super::database::{Database, Row, Statement, Value};
 use super::details::{DetailHead, DetailKey};
+use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -43,6 +45,10 @@ const DROP_SERVICE: [&str; 5] = [
 /// What a change writes.
 pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
     let tenant = &change.tenant;
+    if let What::Account(what) = &change.what {
+        statements.push(accounts::statement(what));
+        return;
+    }
     let mut put = |sql, values: &[&str]| statements.push(Statement::new(sql, keyed(tenant, values)));
     match &change.what {
         What::PutService(service) => put(PUT_SERVICE, &[&service.service_id, &json(&**service)]),
@@ -75,6 +81,9 @@ pub(super) fn statements(change: &Change, statements: &mut Vec<Statement>) {
         What::DropDetail(DetailHead { key: DetailKey { app, name, group, version }, .. }) => {
             put(DROP_DETAIL, &[app, name, group, version]);
         }
+        What::Item(change) => items::rows::statements(tenant, change, statements),
+        // Above.
+        What::Account(_) => {}
     }
 }
 
@@ -83,7 +92,7 @@ pub(super) fn keyed(tenant: &Tenant, values: &[&str]) -> Vec<Value> {
     [tenant.domain.as_str(), &tenant.project].iter().chain(values).map(|text| Value::from(*text)).collect()
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -117,7 +126,11 @@ pub(super) async fn load(database: &Database, mut take: impl FnMut(Change)) -> R
         let key = DetailKey { app: row.text(2), name: row.text(3), group: row.text(4), version: row.text(5) };
         Ok(What::PutDetail(Box::new(Detail { head: DetailHead { key, kind: row.text(6) }, body: None })))
     })
-    .await
+    .await?;
+    each(database, items::rows::REVISIONS, &mut take, |row| Ok(What::Item(items::Change::Revision(row.number(2)))))
+        .await?;
+    each(database, items::rows::HEADS, &mut take, |row| Ok(What::Item(items::rows::put(parse(&row.text(2))?)))).await?;
+    accounts::load(database, &mut take).await
 }
 
 /// Each row of a table as a change; the first two columns are the tenant. A row that cannot be read is an error: a
@@ -143,6 +156,6 @@ async fn each(
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| Error::damaged(format!("a row that is no JSON of its kind: {e}")))
 }

@@ -3,7 +3,7 @@
 use super::change::What;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Family, Framework, Microservice, Tenant};
-use super::state::ServiceState;
+use super::state::{ServiceState, service_bytes};
 use super::version::Rule;
 use super::watch::Action;
 use super::{Draft, Registry, hex};
@@ -66,6 +66,7 @@ impl Registry {
                 return Err(Fault::new(FaultKind::Quota, detail));
             }
             draft.check_tags(tags.len())?;
+            draft.check_room(service_bytes(&service))?;
             if given.is_empty() {
                 service.service_id = service_id(tenant, &service);
             }
@@ -94,6 +95,7 @@ impl Registry {
                 changed.framework = framework;
             }
             changed.mod_timestamp = draft.wall_seconds.to_string();
+            draft.check_room(service_bytes(&changed))?;
             draft.apply(tenant, What::PutService(Arc::new(changed)));
             Ok(())
         })
@@ -203,6 +205,7 @@ impl Registry {
             let mut tags = draft.service(tenant, id)?.tags.clone();
             change(&mut tags)?;
             draft.check_tags(tags.len())?;
+            draft.check_room(tags.iter().map(|(key, value)| key.len() + value.len()).sum())?;
             draft.apply(tenant, What::PutTags { service: id.to_owned(), tags });
             Ok(())
         })

@@ -1,4 +1,5 @@
-//! The image of the registry in memory, from which everything but contracts' texts is answered.
+//! The image of the registry in memory, from which everything but contracts' texts and items' values is
+//! answered.
 //!
 //! It changes by [`Change`]s only, each of which can be applied to any image; that is how it is built from the
 //! database at the start. Nothing here waits, asks the time or fails.
@@ -7,8 +8,10 @@
 //! digest of its endpoints, and until when it lives. A heartbeat moves only the last, under the lock that
 //! readers share.
 
+use super::accounts::AccountState;
 use super::change::{Change, What};
 use super::details::DetailKey;
+use super::items::{self, Items};
 use super::service::{Family, Instance, Microservice, Tenant};
 use super::version::{self, Rule, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,8 +25,12 @@ pub(super) struct State {
     pub(super) tenants: HashMap<Tenant, TenantState>,
     pub(super) services: usize,
     pub(super) instances: usize,
+    /// About what services and instances take in memory.
+    pub(super) bytes: usize,
     /// What agents posted about services.
     pub(super) details: usize,
+    pub(super) items: items::Totals,
+    pub(super) accounts: AccountState,
     /// Counts changes of instances, so that each has a number of its own.
     revision: u64,
 }
@@ -40,6 +47,7 @@ pub(super) struct TenantState {
     dependents: HashMap<Family, BTreeSet<Arc<str>>>,
     /// The types of the services that agents posted details of.
     pub(super) details: BTreeMap<DetailKey, String>,
+    pub(super) items: Items,
 }
 
 /// One version of a service.
@@ -51,8 +59,35 @@ pub(super) struct ServiceState {
     /// Summaries by contract.
     pub(super) schemas: BTreeMap<String, String>,
     pub(super) instances: BTreeMap<Arc<str>, InstanceState>,
+    /// About what they take in memory.
+    instance_bytes: usize,
     /// The number of the last change of its instances.
     pub(super) revision: u64,
+}
+
+/// What a service or an instance takes in memory beside its texts, about.
+const OVERHEAD: usize = 256;
+
+/// About what a service takes in memory. It is asked before a service is put as well.
+pub(super) fn service_bytes(service: &Microservice) -> usize {
+    let texts =
+        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
+    let schemas: usize = service.schemas.iter().map(|id| id.len() + 32).sum();
+    let paths: usize = service.paths.iter().map(|path| path.path.len() + texts(&path.property) + 64).sum();
+    OVERHEAD + service.description.len() + texts(&service.properties) + schemas + paths
+}
+
+/// About what an instance takes in memory.
+pub(super) fn instance_bytes(body: &str) -> usize {
+    OVERHEAD + body.len()
+}
+
+impl ServiceState {
+    /// About what it takes in memory, with its instances, tags and summaries of contracts.
+    pub(super) fn bytes(&self) -> usize {
+        let pairs = self.tags.iter().chain(&self.schemas).map(|(key, value)| key.len() + value.len() + 64);
+        service_bytes(&self.service) + self.instance_bytes + pairs.sum::<usize>()
+    }
 }
 
 /// A running copy of a service.
@@ -138,6 +173,9 @@ impl State {
         self.revision += 1;
         let revision = self.revision;
         let tenant = self.tenants.entry(change.tenant.clone()).or_default();
+        if let Some(service) = change.what.service() {
+            self.bytes -= tenant.services.get(service).map_or(0, ServiceState::bytes);
+        }
         match &change.what {
             What::PutService(service) => self.services += usize::from(tenant.put_service(service.clone(), revision)),
             What::DropService { service } => {
@@ -166,8 +204,10 @@ impl State {
                 if let Some(entry) = tenant.services.get_mut(instance.service_id.as_str()) {
                     entry.revision = revision;
                     let mut new = InstanceState::new(instance, revision);
+                    entry.instance_bytes += instance_bytes(&new.body);
                     match entry.instances.get_mut(instance.instance_id.as_str()) {
                         Some(old) => {
+                            entry.instance_bytes -= instance_bytes(&old.body);
                             new.deadline.store(old.deadline.load(Ordering::Relaxed), Ordering::Relaxed);
                             new.birth = old.birth;
                             *old = new;
@@ -181,8 +221,9 @@ impl State {
             }
             What::DropInstance { service, instance } => {
                 if let Some(entry) = tenant.services.get_mut(service.as_str())
-                    && entry.instances.remove(instance.as_str()).is_some()
+                    && let Some(gone) = entry.instances.remove(instance.as_str())
                 {
+                    entry.instance_bytes -= instance_bytes(&gone.body);
                     entry.revision = revision;
                     self.instances -= 1;
                 }
@@ -196,6 +237,11 @@ impl State {
             What::DropDetail(head) => {
                 self.details -= usize::from(tenant.details.remove(&head.key).is_some());
             }
+            What::Item(change) => tenant.items.apply(change, &mut self.items),
+            What::Account(what) => self.accounts.apply(what),
+        }
+        if let Some(service) = change.what.service() {
+            self.bytes += tenant.services.get(service).map_or(0, ServiceState::bytes);
         }
         if tenant.is_empty() {
             self.tenants.remove(&change.tenant);
@@ -205,7 +251,8 @@ impl State {
 
 impl TenantState {
     fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.dependencies.is_empty() && self.details.is_empty()
+        let nothing_else = self.dependencies.is_empty() && self.details.is_empty() && self.items.never_had_any();
+        nothing_else && self.services.is_empty()
     }
 
     /// Whether it is a new one.
@@ -228,6 +275,7 @@ impl TenantState {
             tags: BTreeMap::new(),
             schemas: BTreeMap::new(),
             instances: BTreeMap::new(),
+            instance_bytes: 0,
             revision,
         };
         self.services.insert(id, entry);

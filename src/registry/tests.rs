@@ -82,6 +82,8 @@ fn everything(registry: &Registry) -> Vec<String> {
     }
     let counted = tenant_counts(&state);
     assert_eq!((state.services, state.instances), counted);
+    let bytes = state.tenants.values().flat_map(|tenant| tenant.services.values()).map(|service| service.bytes());
+    assert_eq!(state.bytes, bytes.sum::<usize>());
     lines.sort();
     lines
 }
@@ -229,7 +231,11 @@ async fn every_change_of_instances_is_another_revision_and_nothing_else_is() {
     assert!(!is_new("heartbeat").await);
     registry.change_instance(&t, &provider, "a", |i| i.status = "DOWN".to_owned()).await.unwrap();
     assert!(is_new("status").await);
-    registry.change_tags(&t, &provider, |tags| Ok(drop(tags.insert("k".into(), "v".into())))).await.unwrap();
+    let tag = |tags: &mut BTreeMap<String, String>| {
+        tags.insert("k".to_owned(), "v".to_owned());
+        Ok(())
+    };
+    registry.change_tags(&t, &provider, tag).await.unwrap();
     assert!(is_new("tags").await);
     register(&registry, "another").await;
     assert!(!is_new("another service").await);
@@ -268,6 +274,31 @@ async fn whatever_was_done_is_there_after_a_restart() {
 
 async fn register_refused(registry: &Registry) -> Fault {
     registry.register_service(&tenant(), service("app", "refused", "1"), BTreeMap::new()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_services_take_in_memory_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(RegistryConfig { max_bytes: 64 << 10, ..config("", folder.path()) }).await;
+    let large = |name: &str| Microservice {
+        properties: BTreeMap::from([("key".to_owned(), "x".repeat(40 << 10))]),
+        ..service("app", name, "1.0.0")
+    };
+    let id = registry.register_service(&tenant(), large("one"), BTreeMap::new()).await.unwrap();
+    let refused = registry.register_service(&tenant(), large("two"), BTreeMap::new()).await.unwrap_err();
+    assert_eq!(refused.kind, FaultKind::Quota);
+    for number in 0.. {
+        let one = instance(&id, &format!("rest://{number}"));
+        if let Err(refused) = registry.register_instance(&tenant(), one, format!("i{number}")).await {
+            assert_eq!((refused.kind, number > 10), (FaultKind::Quota, true), "{number}");
+            break;
+        }
+    }
+    // Whoever is there can still be changed and found, and makes room by going.
+    registry.change_instance(&tenant(), &id, "i0", |i| i.status = "DOWN".to_owned()).await.unwrap();
+    registry.drop_service(&tenant(), &id, true).await.unwrap();
+    assert_eq!(registry.image.read().bytes, 0);
+    registry.register_service(&tenant(), large("two"), BTreeMap::new()).await.unwrap();
 }
 
 /// Something that clients do, of few services and instances, so that they meet.

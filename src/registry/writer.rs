@@ -47,6 +47,7 @@ pub(super) async fn run(
         match write(&mut writer, &group).await {
             Ok(()) => {
                 for order in group.drain(..) {
+                    image.feed.tell(&order.changes);
                     image.watchers.tell(&image, order.notices);
                     // The client may be gone.
                     let _ = order.done.send(Ok(()));
@@ -85,6 +86,8 @@ async fn write(writer: &mut Writer, group: &[Order]) -> Result<()> {
 /// Comes back with a writer and a fresh image, however long that takes.
 async fn recover(image: &Image, place: &Place, database: &Database) -> Writer {
     loop {
+        // First of all: what failed a moment ago will hardly work now, and reading everything anew is work.
+        tokio::time::sleep(PAUSE).await;
         let renewed = async {
             let writer = place.writer().await?;
             image.renew(database).await?;
@@ -97,6 +100,5 @@ async fn recover(image: &Image, place: &Place, database: &Database) -> Writer {
             }
             Err(error) => tracing::warn!(%error, "the registry still takes no changes"),
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }

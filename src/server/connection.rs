@@ -6,6 +6,7 @@
 
 use super::activity::{Activity, Answer, Socket};
 use super::drain::SharedBody;
+use crate::api::Peer;
 use crate::config::Config;
 use axum::Router;
 use axum::body::Body;
@@ -18,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +44,11 @@ impl Connections {
     pub(super) fn new(router: Router, config: &Config) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // The time runs while a connection is idle, too.
-        http.http1().timer(TokioTimer::new()).header_read_timeout(config.server.header_timeout);
+        // Headers go out as `X-Kie-Revision`: the Java clients of ServiceComb look for names by their case.
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.server.header_timeout)
+            .title_case_headers(true);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -67,9 +73,13 @@ pub(super) async fn serve_connection(
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let activity = Activity::new();
+    let peer = stream.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip());
     let service = {
         let (connections, activity) = (connections.clone(), activity.clone());
-        hyper::service::service_fn(move |request| handle(connections.clone(), activity.clone(), request))
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            handle(connections.clone(), activity.clone(), request)
+        })
     };
     let socket = TokioIo::new(Socket::new(stream, connections.body_timeout, activity.clone()));
     let mut served = std::pin::pin!(connections.http.serve_connection_with_upgrades(socket, service));

@@ -22,13 +22,15 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconn
 content-type: text/plain; charset=utf-8\r\ncontent-length: 83\r\n\r\n\
 too many connections\nserver.max_connections: close idle ones, or raise the setting\n";
 
-/// Serves until the first signal and waits for what is under way. `None` if a second signal cut that short.
+/// Serves until the first signal, tells by `stopping_now` that it came, and waits for what is under way. `None` if a
+/// second signal cut that short.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     sockets: Sockets,
     config: &Config,
     mut stop: Stop,
+    stopping_now: impl FnOnce(),
 ) -> Option<Stop> {
     let (stopping, stopped) = watch::channel(false);
     let connections = Arc::new(Connections::new(router, config));
@@ -71,6 +73,7 @@ pub(super) async fn serve(
     tracing::info!("stopping: finishing the requests that are under way");
     // Sent even if there is no connection left to hear it.
     let _ = stopping.send(true);
+    stopping_now();
     // All places are free when the last connection has ended; at most a million, as the setting has it.
     let all = u32::try_from(config.server.max_connections).unwrap_or(u32::MAX);
     // A connection that became a web socket has given its place back.

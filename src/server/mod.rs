@@ -16,7 +16,7 @@ mod drain;
 mod listener;
 mod lock;
 
-use crate::api::{self, Context};
+use crate::api::{self, Auth, Context};
 use crate::clock::Clock;
 use crate::codec;
 use crate::config::Config;
@@ -52,7 +52,8 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let ingest = Ingest::new(store.clone(), clock.clone(), limits);
     let registry = Registry::open(registry_config(&config), clock.clone(), random()?).await?;
     let ticking = tokio::spawn(tick(registry.clone()));
-    let context = Context::new(config.clone(), store.clone(), ingest, registry.clone(), clock);
+    let auth = Auth::open(&config.auth, registry.clone(), clock.clone()).await?;
+    let context = Context::new(config.clone(), store.clone(), ingest, registry.clone(), auth, clock);
     let sockets = context.sockets();
     let router = api::router(Arc::new(context));
 
@@ -62,7 +63,8 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let _ = out.write_all(banner::banner(listening, &config.data).as_bytes()).and_then(|()| out.flush());
     tracing::info!(address = %listening, data = %config.data.display(), "ready");
 
-    let Some(mut again) = listener::serve(listener, router, sockets, &config, stop).await else {
+    let served = listener::serve(listener, router, sockets, &config, stop, || registry.stop_waiting()).await;
+    let Some(mut again) = served else {
         return Err(Error::internal("left at once on a second signal; what was acknowledged is in the log"));
     };
     tracing::info!("writing what is in memory to the table");
@@ -101,8 +103,12 @@ fn registry_config(config: &Config) -> RegistryConfig {
         url: config.registry.url.clone(),
         max_services: config.registry.max_services,
         max_instances: config.registry.max_instances,
+        max_bytes: config.registry.max_bytes,
         max_schemas: config.registry.max_schemas,
         max_tags: config.registry.max_tags,
+        max_items: config.kie.max_items,
+        max_item_bytes: config.kie.max_bytes,
+        max_waiting: config.kie.max_waiting,
         ..RegistryConfig::new(&config.data)
     }
 }

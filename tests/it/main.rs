@@ -1,14 +1,19 @@
 //! The integration tests: real sockets, real files, the real binary. One program, because linking is what costs.
 
 mod ats;
+mod auth;
 mod bench;
+mod clients;
 mod config;
 mod http;
+mod kie;
 mod kill;
+mod kill_registry;
 mod lookup;
 mod outside;
 mod proto3;
 mod recorded;
+mod sae;
 mod serve;
 mod servicecomb;
 mod sql;

@@ -124,7 +124,7 @@ fn missed(context: &Context, message: &str) -> Response {
 }
 
 /// The dialect's form of a refusal.
-fn refused(refusal: Refusal) -> Response {
+pub(super) fn refused(refusal: Refusal) -> Response {
     let body = json(&format!("SVCSTG.ATS.{}101", refusal.status.as_u16()), &refusal.message);
     refusal.around(body)
 }

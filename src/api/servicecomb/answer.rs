@@ -29,7 +29,7 @@ impl Failure {
     }
 
     /// What the service centre says of the code.
-    fn message(&self) -> &'static str {
+    pub(in crate::api) fn message(&self) -> &'static str {
         match self.code {
             400_001 => "Invalid parameter(s)",
             400_010 => "Micro-service already exists",
@@ -42,6 +42,11 @@ impl Failure {
             400_024 => "Access micro-service refused",
             400_026 => "Micro-service version does not exist",
             400_100 => "Not enough quota",
+            400_200 => "Account not exists",
+            400_201 => "Role not exists",
+            400_202 => "Account has invalid role(s)",
+            400_203 => "No quota to create account",
+            400_206 => "New password is bad",
             401_201 => "Request unauthorized",
             401_202 => "User name or password is wrong",
             401_204 => "No authorization header",
@@ -54,6 +59,8 @@ impl Failure {
             403_203 => "Forbid to operate build-in role(s)",
             403_204 => "Forbid to operate your own account",
             403_205 => "No permission(s)",
+            409_200 => "account name is duplicated",
+            503_001 => "Server is busy",
             500_011 => "Registry service is unavailable",
             _ => "Internal server error",
         }
@@ -118,6 +125,8 @@ impl From<Fault> for Failure {
             FaultKind::DependedOn => 400_023,
             FaultKind::Denied => 400_024,
             FaultKind::Quota => 400_100,
+            FaultKind::AccountMissing => 400_200,
+            FaultKind::AccountConflict => 409_200,
             FaultKind::Unavailable => 500_011,
             _ => 500_003,
         };
@@ -129,7 +138,7 @@ impl From<Fault> for Failure {
 pub(super) type Answer = Result<Response, Refused>;
 
 /// Why there is no answer: by a code of the dialect, or by what refuses bodies in all of them.
-pub(super) enum Refused {
+pub(in crate::api) enum Refused {
     Failure(Failure),
     Body(Refusal),
 }

@@ -24,6 +24,8 @@ mod services;
 mod sockets;
 mod tags;
 
+pub(super) use answer::{Failure, Refused};
+
 use super::Route;
 
 /// The routes of the registry.
@@ -36,8 +38,12 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         dependencies::ROUTES,
         sockets::ROUTES,
         govern::ROUTES,
-        own::ROUTES,
     ]
     .into_iter()
     .flatten()
+}
+
+/// Those that everybody may ask, whoever else is let in: by them clients find a server to log in at.
+pub(super) fn open_routes() -> impl Iterator<Item = &'static Route> {
+    own::ROUTES.iter()
 }

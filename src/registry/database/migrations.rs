@@ -7,7 +7,9 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// Never changed once released: a change is a further step.
 const STEPS: &[(&str, &str)] = &[
     ("services", include_str!("../../../schemas/registry/0001_services.sql")),
+    ("items", include_str!("../../../schemas/registry/0002_items.sql")),
     ("service details", include_str!("../../../schemas/registry/0003_service_details.sql")),
+    ("accounts", include_str!("../../../schemas/registry/0004_accounts.sql")),
 ];
 
 pub(super) fn migrator() -> Migrator {

@@ -4,6 +4,7 @@ use super::{for_database, migrations};
 use crate::error::{Error, Result};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,8 +60,12 @@ impl Place {
     }
 
     /// SQLite syncs the folder in which it makes files, but not the one in which that folder is.
+    /// What is in it is nobody else's: accounts are among it.
     fn create_folder(&self) -> Result<()> {
-        let made = std::fs::create_dir_all(self.folder())
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.folder())
             .and_then(|()| std::fs::File::open(&self.data))
             .and_then(|folder| folder.sync_all());
         made.map_err(|e| Error::internal(format!("cannot make the folder {}: {e}", self.folder().display())))

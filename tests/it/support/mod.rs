@@ -4,5 +4,6 @@
 pub mod registry;
 pub mod server;
 pub mod sim_fs;
+pub mod web_socket;
 pub mod wire;
 pub mod zipkin;

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use spanlake::config::SETTINGS;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -155,8 +155,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, its name in lower case.
+    /// The value of a header, however its name is written.
     pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a header whose name is written just so.
+    pub fn header_as_written(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -176,11 +181,26 @@ impl Answer {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect(address)?;
+        Client::over(TcpStream::connect(address)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { stream: BufReader::new(stream) })
+    }
+
+    /// Connects from another of this machine's addresses.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Client> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(source, 0))?;
+            socket.connect(address).await?.into_std()
+        })?;
+        stream.set_nonblocking(false)?;
+        Client::over(stream)
     }
 
     /// A request and its answer; the connection must be usable.
@@ -209,6 +229,13 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Reads so many bytes.
+    pub fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads whatever comes until the other side closes.
     pub fn read_to_close(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -228,7 +255,7 @@ impl Client {
                 break;
             }
             let (name, value) = line.split_once(':').ok_or_else(|| io::Error::other(line.clone()))?;
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            headers.push((name.to_owned(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
         if without_body || status == 100 {
