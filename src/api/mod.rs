@@ -7,6 +7,7 @@
 //! * [`grpc`]: a call with one message each way;
 //! * [`lookup`]: a query's answer, streamed where it is large;
 //! * [`metrics`]: what is counted of all this;
+//! * [`sockets`]: web sockets, counted and ended with the server;
 //! * [`cors`]: which sites' pages may use all this from a browser;
 //! * [`auth`]: who may come in at all, and in whose name;
 //! * [`Refusal`]: why a request is refused; each dialect renders it in its own form, the peer's text first, then the
@@ -30,10 +31,12 @@ mod project;
 mod refusal;
 pub mod sae;
 pub mod servicecomb;
+mod sockets;
 pub mod zipkin;
 
 pub use auth::{Auth, Caller, Peer, Scheme};
 pub use refusal::Refusal;
+pub use sockets::Sockets;
 
 use crate::clock::Clock;
 use crate::codec::zipkin::{self as zipkin_codec, Format};
@@ -78,6 +81,7 @@ pub struct Context {
     decoders: Semaphore,
     lookups: lookup::Bounds,
     observing: observed::Observing,
+    sockets: Sockets,
     many_services: zipkin::ManyServices,
     configurations: kie::Answers,
     tracks: kie::Tracks,
@@ -97,6 +101,8 @@ impl Context {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bodies = Budget::new(config.ingest.max_inflight_bytes);
+        // Each is a connection, of which there may be so many besides.
+        let sockets = Sockets::new(config.server.max_connections);
         let decoders = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS));
         let configurations = kie::Answers::new(&config.kie);
         Context {
@@ -111,11 +117,17 @@ impl Context {
             decoders,
             lookups: lookup::Bounds::new(),
             observing: observed::Observing::new(),
+            sockets,
             many_services: zipkin::ManyServices::default(),
             configurations,
             tracks: kie::Tracks::default(),
             metrics: Arc::default(),
         }
+    }
+
+    /// The web sockets that are open.
+    pub fn sockets(&self) -> Sockets {
+        self.sockets.clone()
     }
 
     /// Milliseconds since 1970 UTC.

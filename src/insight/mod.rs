@@ -26,6 +26,7 @@ pub use posted::{LONGEST_NAME, MethodDetail, Objection, ParameterDefinition, Pos
 
 use crate::codec::contract::Limits;
 use crate::error::Result;
+use crate::ingest::{LARGE, offload};
 use crate::query::stop::Stop;
 use crate::registry::{DetailHead, DetailKey, Outcome, Registry, Tenant};
 use crate::store::Snapshot;
@@ -139,7 +140,9 @@ pub struct Gathered {
 pub async fn gather(registry: &Registry, tenant: &Tenant, wanted: &Wanted) -> Outcome<Gathered> {
     let mut notes = Vec::new();
     let mut registered = None;
-    if let Some((found, others)) = registered::choose(registry, tenant, wanted)? {
+    // There may be many services.
+    let chosen = offload(LARGE, || registered::choose(registry, tenant, wanted))?;
+    if let Some((found, others)) = chosen {
         if others > 0 {
             notes.push(format!("registry: {others} more services have this AppId: name one by ServiceName"));
         }
@@ -247,8 +250,7 @@ impl Gathered {
             detail.add_posted(posted, &mut methods);
         }
         if let Some(registered) = self.registered.take() {
-            stop.check()?;
-            detail.add_registered(registered, &mut methods);
+            detail.add_registered(registered, &mut methods, stop)?;
         }
         if let Some(traced) = traced {
             detail.add_traced(traced, &mut methods);
@@ -301,10 +303,10 @@ impl ServiceDetail {
         methods.add(Source::Posted, posted.methods);
     }
 
-    fn add_registered(&mut self, mut registered: Registered, methods: &mut Methods) {
+    fn add_registered(&mut self, mut registered: Registered, methods: &mut Methods, stop: &Stop) -> Result<()> {
         self.sources.push(Source::Registry);
         let limits = Limits { methods: MOST_METHODS, bytes: MOST_BYTES };
-        methods.add(Source::Registry, registered.methods(limits));
+        methods.add(Source::Registry, registered.methods(limits, stop)?);
         let service = registered.service.clone();
         let kind = self.kind.or(registered.kind);
         self.kind = kind;
@@ -339,6 +341,7 @@ impl ServiceDetail {
         let all = service.properties.iter().chain(instances).map(|(key, text)| (key.as_str(), text)).chain(framework);
         self.add_metadata(all);
         self.notes.append(&mut registered.notes);
+        Ok(())
     }
 
     fn add_traced(&mut self, traced: Traced, methods: &mut Methods) {

@@ -4,6 +4,8 @@
 use super::posted::{MethodDetail, ParameterDefinition};
 use super::{ServiceKind, Wanted};
 use crate::codec::contract::{self, Limits, Method};
+use crate::error::Result;
+use crate::query::stop::Stop;
 use crate::registry::{Instance, Microservice, Outcome, Registry, Tenant};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -173,9 +175,10 @@ impl Registered {
     }
 
     /// The methods of its contracts, within limits. What cannot be read is noted.
-    pub(super) fn methods(&mut self, mut limits: Limits) -> Vec<MethodDetail> {
+    pub(super) fn methods(&mut self, mut limits: Limits, stop: &Stop) -> Result<Vec<MethodDetail>> {
         let mut methods = Vec::new();
         for (id, text) in std::mem::take(&mut self.contracts) {
+            stop.check()?;
             match contract::read(&text, &id, limits) {
                 Ok(contract) => {
                     if contract.left_out > 0 {
@@ -190,7 +193,7 @@ impl Registered {
                 Err(why) => self.notes.push(format!("registry: contract {id} cannot be read: {why}")),
             }
         }
-        methods
+        Ok(methods)
     }
 
     /// The ports of its endpoints, and the scheme of the first.

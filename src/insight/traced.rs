@@ -9,7 +9,7 @@
 //!
 //! | tells | the first that is there |
 //! |---|---|
-//! | its class | the tags `rpc.service`, `mvc.controller.class`, `code.namespace` |
+//! | its class | the tags `rpc.service`, `mvc.controller.class`, `code.namespace`; what its name has before `rpc.method` |
 //! | its name | the tags `rpc.method`, `mvc.controller.method`, `code.function`; the transaction; the span's name |
 //! | its path | the tag `http.route`; the path in its name; the tags `http.path`, `url.path` |
 //! | its HTTP method | the tags `http.method`, `http.request.method`, `append`; the verb in its name |
@@ -276,7 +276,10 @@ impl<'w> Seen<'w> {
         if name.is_empty() {
             return;
         }
-        let class = tag(span, &["rpc.service", "mvc.controller.class", "code.namespace"]).unwrap_or_default();
+        // Agents of RPC name a span by class and method, some of them without a tag for the class.
+        let before = || named.strip_suffix(tag(span, &["rpc.method"])?)?.strip_suffix('/');
+        let class = tag(span, &["rpc.service", "mvc.controller.class", "code.namespace"]).or_else(before);
+        let class = class.unwrap_or_default();
         let route = tag(span, &["http.route"]).or(path_in_name);
         let key = (cut(class).to_owned(), name.to_owned(), cut(route.unwrap_or_default()).to_owned());
         if self.operations.len() >= self.most_operations && !self.operations.contains_key(&key) {
@@ -390,6 +393,8 @@ mod tests {
             ("cart:cart-1:GET_/rest/*", &[], "", "GET_/rest/*", &["GET"], &["/rest/*"]),
             ("cart:cart-1:/b:c", &[("append", "PUT")], "", "/b:c", &["PUT"], &["/b:c"]),
             ("shop.Cart/add", &[("rpc.service", "shop.Cart"), ("rpc.method", "add")], "shop.Cart", "add", &[], &[]),
+            ("shop.Cart/add", &[("rpc.method", "add")], "shop.Cart", "add", &[], &[]),
+            ("add", &[("rpc.method", "add")], "", "add", &[], &[]),
             (
                 "get /a",
                 &[("mvc.controller.class", "CartController"), ("mvc.controller.method", "item")],

@@ -78,3 +78,73 @@ impl Registry {
         Ok(rows.into_iter().next().map(|mut row| row.text(0)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::tests::over_each;
+    use super::super::{Registry, RegistryConfig};
+    use super::*;
+    use crate::clock::ManualClock;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    async fn open(url: &str, folder: &Path, epoch: u64) -> Arc<Registry> {
+        let config = RegistryConfig { url: url.to_owned(), ..RegistryConfig::new(folder) };
+        Registry::open(config, Arc::new(ManualClock::new(0)), epoch).await.unwrap()
+    }
+
+    fn head(app: &str, name: &str, version: &str, kind: &str) -> DetailHead {
+        let [app, name, version, kind] = [app, name, version, kind].map(str::to_owned);
+        DetailHead { key: DetailKey { app, name, group: "g".to_owned(), version }, kind }
+    }
+
+    #[tokio::test]
+    async fn details_are_put_replaced_and_dropped_and_lie_on_disk() {
+        over_each("details", async |url, folder| {
+            let (mine, other) = (Tenant::new("default", "default"), Tenant::new("default", "other"));
+            let registry = open(&url, &folder, 1).await;
+            let first = head("a", "s", "1", "dubbo");
+            registry.put_detail(&mine, first.clone(), "old".into()).await.unwrap();
+            registry.put_detail(&mine, head("b", "s", "1", ""), "b".into()).await.unwrap();
+            registry.put_detail(&mine, head("a", "s", "2", ""), "second ☃".into()).await.unwrap();
+            registry.put_detail(&other, head("c", "s", "1", ""), "c".into()).await.unwrap();
+            let first = DetailHead { kind: "springCloud".to_owned(), ..first };
+            registry.put_detail(&mine, first.clone(), "new".into()).await.unwrap();
+            assert!(registry.drop_detail(&mine, head("b", "s", "1", "").key).await.unwrap());
+            assert!(!registry.drop_detail(&mine, head("b", "s", "1", "").key).await.unwrap());
+            assert!(!registry.drop_detail(&other, first.key.clone()).await.unwrap());
+            for epoch in 2..4 {
+                let registry = if epoch == 2 { registry.clone() } else { open(&url, &folder, epoch).await };
+                let second = head("a", "s", "2", "");
+                assert_eq!(registry.details(&mine, None), [first.clone(), second.clone()]);
+                assert_eq!(registry.details(&mine, Some("a")), [first.clone(), second.clone()]);
+                assert_eq!(registry.details(&mine, Some("b")), []);
+                assert_eq!(registry.details(&other, None), [head("c", "s", "1", "")]);
+                let body = async |tenant, key| registry.detail_body(tenant, key).await.unwrap();
+                assert_eq!(body(&mine, &first.key).await.as_deref(), Some("new"));
+                assert_eq!(body(&mine, &second.key).await.as_deref(), Some("second ☃"));
+                assert_eq!(body(&other, &second.key).await, None);
+                registry.close().await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn so_many_details_are_kept_and_one_that_is_there_can_still_be_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = open("", folder.path(), 1).await;
+        let tenants = [Tenant::new("default", "a"), Tenant::new("default", "b")];
+        let put = |n: usize| {
+            let name = n.to_string();
+            registry.put_detail(&tenants[n % 2], head("a", &name, "1", ""), "{}".into())
+        };
+        let all = futures::future::join_all((0..MOST_DETAILS).map(put)).await;
+        assert!(all.iter().all(Result::is_ok));
+        assert_eq!(put(MOST_DETAILS).await.unwrap_err().kind, FaultKind::Quota);
+        put(7).await.unwrap();
+        assert!(registry.drop_detail(&tenants[1], head("a", "7", "1", "").key).await.unwrap());
+        put(MOST_DETAILS).await.unwrap();
+        registry.close().await;
+    }
+}

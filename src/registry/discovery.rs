@@ -5,10 +5,13 @@ use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Family, Microservice, Tenant};
 use super::state::{ServiceState, TenantState};
 use super::version::Rule;
-use super::{Registry, hex};
+use super::{Draft, Registry, hex};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+/// Services that one consumer depends on by its own account; each costs a row.
+const MOST_PROVIDERS: usize = 10_000;
 
 /// What a consumer asks.
 #[derive(Clone, Debug)]
@@ -132,25 +135,33 @@ impl Registry {
         }
     }
 
-    /// Records what a consumer depends on, in the place of what is recorded (`replace`) or beside it.
+    /// Records what consumers, by id, depend on: in the place of what is recorded (`replace`) or beside it. All of it or
+    /// nothing.
     pub async fn put_dependencies(
         &self,
         tenant: &Tenant,
-        consumer: &str,
-        providers: Vec<Family>,
+        dependencies: Vec<(String, Vec<Family>)>,
         replace: bool,
     ) -> Outcome<()> {
         self.change(|draft| {
-            draft.service(tenant, consumer)?;
-            let old: Vec<Family> = match draft.state.tenant(tenant) {
-                Some(entries) if replace => entries.providers(consumer).cloned().collect(),
-                _ => Vec::new(),
-            };
-            for provider in old.into_iter().filter(|provider| !providers.contains(provider)) {
-                draft.apply(tenant, What::DropDependency { consumer: consumer.to_owned(), provider });
+            for (consumer, providers) in &dependencies {
+                draft.service(tenant, consumer)?;
+                let kept = draft.providers(tenant, consumer).filter(|_| !replace);
+                let all = kept.chain(providers).collect::<HashSet<_>>().len();
+                if all > MOST_PROVIDERS {
+                    let detail = format!("a consumer depends on no more than {MOST_PROVIDERS} services: name fewer");
+                    return Err(Fault::new(FaultKind::Quota, detail));
+                }
             }
-            for provider in providers {
-                draft.apply(tenant, What::PutDependency { consumer: consumer.to_owned(), provider });
+            for (consumer, providers) in dependencies {
+                let old: Vec<Family> = draft.providers(tenant, &consumer).cloned().collect();
+                for provider in old.iter().filter(|provider| replace && !providers.contains(provider)) {
+                    let (consumer, provider) = (consumer.clone(), provider.clone());
+                    draft.apply(tenant, What::DropDependency { consumer, provider });
+                }
+                for provider in providers.into_iter().filter(|provider| !old.contains(provider)) {
+                    draft.apply(tenant, What::PutDependency { consumer: consumer.clone(), provider });
+                }
             }
             Ok(())
         })
@@ -177,5 +188,12 @@ impl Registry {
 
     fn with_service<'t>(tenant: Option<&'t TenantState>, id: &str) -> Outcome<&'t TenantState> {
         tenant.filter(|tenant| tenant.services.contains_key(id)).ok_or_else(|| Fault::no_service(id))
+    }
+}
+
+impl Draft<'_> {
+    /// The services that a consumer asked for.
+    fn providers(&self, tenant: &Tenant, consumer: &str) -> impl Iterator<Item = &Family> {
+        self.state.tenant(tenant).into_iter().flat_map(|entries| entries.providers(consumer))
     }
 }

@@ -42,7 +42,7 @@ pub use discovery::{Find, Found};
 pub use expiry::TICK;
 pub use fault::{Fault, FaultKind, Outcome};
 pub use service::{DataCenterInfo, Family, Framework, HealthCheck, Instance, Microservice, ServicePath, Tenant};
-pub use services::{BatchDropped, Counts, service_id};
+pub use services::{BatchDropped, Counts, Statistics, service_id};
 pub use version::Rule;
 pub use watch::{Action, Notice};
 

@@ -8,7 +8,7 @@ use super::version::Rule;
 use super::watch::Action;
 use super::{Draft, Registry, hex};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// How much there is.
@@ -16,6 +16,18 @@ use std::sync::Arc;
 pub struct Counts {
     pub services: usize,
     pub instances: usize,
+}
+
+/// How much one tenant has. Here the versions of a service are one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    pub services: usize,
+    /// Those that have instances.
+    pub online_services: usize,
+    pub instances: usize,
+    /// Those of all projects of the tenant's domain.
+    pub instances_of_domain: usize,
+    pub apps: usize,
 }
 
 /// What became of one service of a batch that was to be dropped.
@@ -141,6 +153,39 @@ impl Registry {
         }
         found.sort_by_key(|entry| std::cmp::Reverse(entry.version));
         Ok(found.into_iter().map(|entry| entry.service.clone()).collect())
+    }
+
+    /// The version of a service that goes by the name or, if none does, by the alias. The version counts as it is
+    /// written.
+    pub fn service_by_key(&self, tenant: &Tenant, family: &Family, version: &str) -> Option<Arc<Microservice>> {
+        let state = self.image.read();
+        let found = state.tenant(tenant)?.family(family).find(|entry| entry.service.version == version);
+        found.map(|entry| entry.service.clone())
+    }
+
+    /// How much a tenant has.
+    pub fn statistics(&self, tenant: &Tenant) -> Statistics {
+        let state = self.image.read();
+        let now = self.image.now();
+        let living = |entry: &ServiceState| entry.instances.values().filter(|instance| instance.lives(now)).count();
+        let mut statistics = Statistics::default();
+        let (mut families, mut online, mut apps) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for entry in state.tenant(tenant).into_iter().flat_map(|entries| entries.services.values()) {
+            let Microservice { environment, app_id, service_name, .. } = &*entry.service;
+            let (family, count) = ((environment, app_id, service_name), living(entry));
+            families.insert(family);
+            apps.insert(app_id);
+            if count > 0 {
+                online.insert(family);
+                statistics.instances += count;
+            }
+        }
+        statistics.services = families.len();
+        statistics.online_services = online.len();
+        statistics.apps = apps.len();
+        let of_domain = state.tenants.iter().filter(|(other, _)| other.domain == tenant.domain);
+        statistics.instances_of_domain = of_domain.flat_map(|(_, entries)| entries.services.values()).map(living).sum();
+        statistics
     }
 
     /// A service's tags.

@@ -100,7 +100,10 @@ async fn an_instance_lives_as_long_as_its_heartbeats_come_and_a_term_longer() {
     let (tags, provider, consumer) = (BTreeMap::new(), register(&registry, "p").await, register(&registry, "c").await);
     start(&registry, &provider, "late").await;
     start(&registry, &provider, "alive").await;
-    registry.put_dependencies(&tenant(), &consumer, vec![Family::new("", "app", "p")], false).await.unwrap();
+    registry
+        .put_dependencies(&tenant(), vec![(consumer.clone(), vec![Family::new("", "app", "p")])], false)
+        .await
+        .unwrap();
     let mut watcher = registry.watch(&tenant(), &consumer).unwrap();
     let before = registry.find(&tenant(), find("p", "", &tags)).unwrap();
 
@@ -332,7 +335,7 @@ async fn step(registry: &Registry, random: &mut SmallRng) {
             drop(registry.put_schema(&t, schema).await);
         }
         9 => drop(registry.drop_schema(&t, &id, &copy).await),
-        10 => drop(registry.put_dependencies(&t, "b-1.0", vec![provider()], random.random()).await),
+        10 => drop(registry.put_dependencies(&t, vec![("b-1.0".to_owned(), vec![provider()])], random.random()).await),
         _ => drop(registry.drop_service(&t, &id, random.random()).await),
     }
 }

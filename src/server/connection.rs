@@ -63,7 +63,8 @@ impl Connections {
     }
 }
 
-/// Serves a connection until either side closes it or the server stops, which `stop` tells by turning true.
+/// Serves a connection until either side closes it, it becomes a web socket or the server stops, which `stop` tells by
+/// turning true.
 pub(super) async fn serve_connection(
     connections: Arc<Connections>,
     stream: TcpStream,
@@ -81,7 +82,7 @@ pub(super) async fn serve_connection(
         })
     };
     let socket = TokioIo::new(Socket::new(stream, connections.body_timeout, activity.clone()));
-    let mut served = std::pin::pin!(connections.http.serve_connection(socket, service));
+    let mut served = std::pin::pin!(connections.http.serve_connection_with_upgrades(socket, service));
     let mut time = connections.header_timeout;
     let mut ending = false;
     loop {

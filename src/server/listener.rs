@@ -2,6 +2,7 @@
 
 use super::Stop;
 use super::connection::{Connections, serve_connection};
+use crate::api::Sockets;
 use crate::config::Config;
 use axum::Router;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ too many connections\nserver.max_connections: close idle ones, or raise the sett
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    sockets: Sockets,
     config: &Config,
     mut stop: Stop,
     stopping_now: impl FnOnce(),
@@ -74,8 +76,10 @@ pub(super) async fn serve(
     stopping_now();
     // All places are free when the last connection has ended; at most a million, as the setting has it.
     let all = u32::try_from(config.server.max_connections).unwrap_or(u32::MAX);
+    // A connection that became a web socket has given its place back.
+    let ended = async { tokio::join!(room.acquire_many(all), sockets.close()) };
     tokio::select! {
-        _ = room.acquire_many(all) => {}
+        _ = ended => {}
         () = tokio::time::sleep(config.shutdown_timeout) => {
             tracing::warn!(shutdown_timeout = ?config.shutdown_timeout, "requests are still under way; left to their fate");
         }

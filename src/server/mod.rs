@@ -54,6 +54,7 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let ticking = tokio::spawn(tick(registry.clone()));
     let auth = Auth::open(&config.auth, registry.clone(), clock.clone()).await?;
     let context = Context::new(config.clone(), store.clone(), ingest, registry.clone(), auth, clock);
+    let sockets = context.sockets();
     let router = api::router(Arc::new(context));
 
     // Before the banner: whoever has read it may send a signal.
@@ -62,7 +63,8 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
     let _ = out.write_all(banner::banner(listening, &config.data).as_bytes()).and_then(|()| out.flush());
     tracing::info!(address = %listening, data = %config.data.display(), "ready");
 
-    let Some(mut again) = listener::serve(listener, router, &config, stop, || registry.stop_waiting()).await else {
+    let served = listener::serve(listener, router, sockets, &config, stop, || registry.stop_waiting()).await;
+    let Some(mut again) = served else {
         return Err(Error::internal("left at once on a second signal; what was acknowledged is in the log"));
     };
     tracing::info!("writing what is in memory to the table");

@@ -71,9 +71,7 @@ async fn put_detail(context: &Context, query: &str, headers: &HeaderMap, body: B
         let remedy = format!("the body is larger than {MOST_BODY} bytes: describe fewer methods");
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, remedy).into());
     }
-    let mut posted: Posted = serde_json::from_slice(&body).map_err(|error| {
-        Rejection::invalid("body", format!("send a detail as a JSON object in the fields of Data: {error}"))
-    })?;
+    let mut posted = read(&body)?;
     drop(body);
     if posted.app_id.trim().is_empty() {
         posted.app_id = parameters.app_id()?;
@@ -92,6 +90,16 @@ async fn put_detail(context: &Context, query: &str, headers: &HeaderMap, body: B
     // Texts and numbers always have a form.
     let text = serde_json::to_string(&posted).unwrap_or_default();
     Ok(context.registry.put_detail(&place.tenant, head, text).await?)
+}
+
+fn read(body: &[u8]) -> Result<Posted, Rejection> {
+    let refused = |why: &str| Rejection::invalid("body", format!("send a JSON object in the fields of Data: {why}"));
+    // A list would be taken for the values of the fields in order.
+    match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).map_err(|error| refused(&error.to_string())),
+        Some(_) => Err(refused("it begins as something else")),
+        None => Err(refused("it is empty")),
+    }
 }
 
 /// Deletes what was posted under exactly these names.

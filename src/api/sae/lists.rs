@@ -8,6 +8,9 @@ use crate::api::observed::observed;
 use crate::api::{Context, Shared, lookup};
 use crate::insight::{self, Listed, Peers, ServiceKind, Wanted};
 use crate::query::names;
+use crate::query::stop::Stop;
+use crate::registry::Registry;
+use crate::store::Snapshot;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -27,8 +30,8 @@ pub(super) async fn list(State(context): State<Shared>, RawQuery(query): RawQuer
     let listed = async {
         reply.check_format()?;
         let (page, missing) = Page::of(&context, &query, &headers).await?;
-        let namespace = page.place.tenant.project.clone();
-        let entries = page.rows.into_iter().map(|row| entry(row, &namespace)).collect();
+        let Page { namespace, rows, .. } = page;
+        let entries = rows.into_iter().map(|row| entry(row, &namespace)).collect();
         Ok((Node::List(entries), missing))
     };
     answered(&reply, "ListAppServices", listed.await)
@@ -63,9 +66,11 @@ pub(super) async fn published(
     let reply = Reply::new(&context, &query, &headers);
     let listed = async {
         reply.check_format()?;
-        let Asked { wanted, place, traced, missing } = Asked::of(&context, &query, &headers, true).await?;
-        let peers = insight::published(&context.registry, &place.tenant, &wanted, &traced);
-        Ok((peer_list(peers), missing))
+        let Asked { wanted, place } = Asked::of(&context, &query, &headers, true)?;
+        named(&context, place, move |registry, place, traced| {
+            peer_list(insight::published(registry, &place.tenant, &wanted, traced))
+        })
+        .await
     };
     answered(&reply, "ListPublishedServices", listed.await)
 }
@@ -75,10 +80,12 @@ pub(super) async fn consumed(State(context): State<Shared>, RawQuery(query): Raw
     let reply = Reply::new(&context, &query, &headers);
     let listed = async {
         reply.check_format()?;
-        let Asked { wanted, place, traced, missing } = Asked::of(&context, &query, &headers, true).await?;
+        let Asked { wanted, place } = Asked::of(&context, &query, &headers, true)?;
         let observed = observed(&context, &place.project).await?;
-        let peers = insight::consumed(&context.registry, &place.tenant, &wanted, &traced, &observed);
-        Ok((peer_list(peers), missing))
+        named(&context, place, move |registry, place, traced| {
+            peer_list(insight::consumed(registry, &place.tenant, &wanted, traced, &observed))
+        })
+        .await
     };
     answered(&reply, "ListConsumedServices", listed.await)
 }
@@ -94,39 +101,42 @@ fn answered(reply: &Reply, action: &str, listed: Listing) -> Response {
     }
 }
 
-/// Whose services are asked for, and the names that traces know.
+/// Whose services are asked for.
 struct Asked {
     wanted: Wanted,
     place: Place,
-    traced: Vec<String>,
-    /// What is missing of the names, in words.
-    missing: Vec<String>,
 }
 
 impl Asked {
-    async fn of(
-        context: &Context,
-        query: &str,
-        headers: &HeaderMap,
-        app_is_required: bool,
-    ) -> Result<Asked, Rejection> {
+    fn of(context: &Context, query: &str, headers: &HeaderMap, app_is_required: bool) -> Result<Asked, Rejection> {
         let parameters = Parameters::of(query);
         let app = match app_is_required {
             true => parameters.app_id()?,
             false => parameters.text("AppId")?.unwrap_or_default(),
         };
         let wanted = Wanted { app, kind: parameters.kind()?, ..Wanted::default() };
-        let place = parameters.place(context, headers)?;
-        let project = place.project.clone();
-        let found = lookup::work(context, move |snapshot, _| names::services(snapshot, &project)).await?;
-        let missing = found.missing();
-        Ok(Asked { wanted, place, traced: found.names, missing })
+        Ok(Asked { wanted, place: parameters.place(context, headers)? })
     }
+}
+
+/// What `list` makes of the registry and of the names that traces know, with what is missing of those in words. There
+/// may be many services: it is done where it holds up nobody.
+async fn named<T: Send + 'static>(
+    context: &Context,
+    place: Place,
+    list: impl FnOnce(&Registry, &Place, &[String]) -> T + Send + 'static,
+) -> Result<(T, Vec<String>), Rejection> {
+    let registry = context.registry.clone();
+    let work = move |snapshot: &Snapshot, _: &Stop| {
+        let found = names::services(snapshot, &place.project)?;
+        Ok((list(&registry, &place, &found.names), found.missing()))
+    };
+    Ok(lookup::work(context, work).await?)
 }
 
 /// Some rows of a list.
 struct Page {
-    place: Place,
+    namespace: String,
     rows: Vec<Listed>,
     number: usize,
     size: usize,
@@ -139,12 +149,15 @@ impl Page {
         let parameters = Parameters::of(query);
         let number = parameters.number("PageNumber", (1, MOST_PAGES))?.unwrap_or(1);
         let size = parameters.number("PageSize", (0, MOST_ENTRIES))?.filter(|size| *size > 0).unwrap_or(MOST_ENTRIES);
-        let Asked { wanted, place, traced, missing } = Asked::of(context, query, headers, false).await?;
-        let all = insight::list(&context.registry, &place.tenant, &wanted, &traced);
-        let total = all.len();
-        let mut rows: Vec<Listed> = all.into_iter().skip((number - 1).saturating_mul(size)).take(size).collect();
-        insight::fill(&context.registry, &place.tenant, &mut rows);
-        Ok((Page { place, rows, number, size, total }, missing))
+        let Asked { wanted, place } = Asked::of(context, query, headers, false)?;
+        named(context, place, move |registry, place, traced| {
+            let all = insight::list(registry, &place.tenant, &wanted, traced);
+            let total = all.len();
+            let mut rows: Vec<Listed> = all.into_iter().skip((number - 1).saturating_mul(size)).take(size).collect();
+            insight::fill(registry, &place.tenant, &mut rows);
+            Page { namespace: place.tenant.project.clone(), rows, number, size, total }
+        })
+        .await
     }
 }
 

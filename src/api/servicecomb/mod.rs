@@ -13,12 +13,16 @@
 //! [`answer`] has the forms, [`request`] reads what comes, [`rules`] say what fields may hold; the rest have the routes.
 
 mod answer;
+mod dependencies;
+mod govern;
 mod instances;
 mod own;
 mod request;
 mod rules;
 mod schemas;
 mod services;
+mod sockets;
+mod tags;
 
 pub(super) use answer::{Failure, Refused};
 
@@ -26,7 +30,17 @@ use super::Route;
 
 /// The routes of the registry.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    [services::ROUTES, schemas::ROUTES, instances::ROUTES].into_iter().flatten()
+    [
+        services::ROUTES,
+        schemas::ROUTES,
+        tags::ROUTES,
+        instances::ROUTES,
+        dependencies::ROUTES,
+        sockets::ROUTES,
+        govern::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Those that everybody may ask, whoever else is let in: by them clients find a server to log in at.
