@@ -305,7 +305,7 @@ async fn items_their_states_and_the_revision_outlive_a_restart() {
         registry.close().await;
         let registry = open(&url, &folder, |_| {}).await;
         assert_eq!(all(&registry).await, (7, 0, vec![]));
-        assert_eq!(registry.drop_items(&tenant(), &[a.item.id.clone()]).await, Ok(0));
+        assert_eq!(registry.drop_items(&tenant(), std::slice::from_ref(&a.item.id)).await, Ok(0));
         let again = registry.create_item(&tenant(), new("a", &[("x", "1")], "")).await.unwrap();
         assert_eq!((again.item.id.as_str(), again.item.create_revision), (a.item.id.as_str(), 8));
         registry.close().await;
