@@ -6,6 +6,7 @@
 //! themselves and say so. What the same clients send is replayed without them by [`replay`].
 
 mod detail;
+mod login;
 mod replay;
 
 use crate::support::server::Server;
@@ -158,6 +159,6 @@ fn the_cse_sdk_imports_and_exports_configuration_items() {
     let Some(mut program) = python("kie.py") else { return };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    let said = said(program.arg(server.address.to_string()));
+    let said = said(program.args([&server.address.to_string(), "key", "secret"]));
     assert_said(&said, include_str!("clients/said/python-kie.jsonl"));
 }

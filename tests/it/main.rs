@@ -15,6 +15,7 @@ mod proto3;
 mod recorded;
 mod sae;
 mod serve;
+mod servicecomb;
 mod sql;
 mod store;
 mod support;

@@ -84,7 +84,7 @@ pub(in crate::api) async fn layer(
             let remedy = fault.remedy(guard.schemes());
             // The lines behind it repeat what was signed, in which others' secrets may be.
             tracing::debug!(?guard, reason = remedy.lines().next(), "somebody is not let in");
-            forms::refuse(guard, &head, fault, remedy)
+            forms::refuse(&context, guard, &head, fault, remedy)
         }
     }
 }

@@ -92,6 +92,10 @@ async fn read<T: DeserializeOwned>(context: &Context, headers: &HeaderMap, body:
     if body.len() > MOST_BYTES {
         return Err(Failure::invalid(format!("the body is larger than {MOST_BYTES} bytes: send less")).into());
     }
+    // A list would be taken for the values of the fields in order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Failure::invalid("the body is not as expected: send a JSON object").into());
+    }
     serde_json::from_slice(&body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")).into())
 }
 

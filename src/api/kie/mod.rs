@@ -1,14 +1,15 @@
 //! Configuration items, by the API of Apache ServiceComb's KIE, and their import and export as Huawei's CSE has them.
 //!
 //! * Whose items: the path's project and the header `X-Domain-Name` (`default` without it). Each pair sees its own.
-//! * A list has the header `X-Kie-Revision`. Who asks with it as `revision` gets a 304 unless something that the request
-//!   means was put or dropped since; with `wait=5s`, not before the time is over.
+//! * A list has the header `X-Kie-Revision`. Who asks with it as `revision` gets a 304 unless something that the
+//!   request means was put or dropped since; with `wait=5s`, not before the time is over.
 //! * An error says the same in the three spellings that the documents have: `errorCode` and `errorMessage`,
 //!   `error_code` and `error_message`, `error_msg`; `detail` has the place and the remedy. The first three digits of a
 //!   code are the status. Where a file is imported or items are exported, codes are the cloud service's
 //!   (`SVCSTG.00400100`).
 //!
-//! [`answer`] has the forms, [`request`] and [`rules`] read what comes, [`items`], [`file`] and [`track`] have the routes.
+//! [`answer`] has the forms, [`request`] and [`rules`] read what comes, [`items`], [`file`] and [`track`] answer the
+//! routes.
 
 mod answer;
 mod file;

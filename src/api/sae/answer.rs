@@ -192,6 +192,11 @@ impl Rejection {
         Rejection { code, message: message.into(), refusal: Refusal::new(status, remedy) }
     }
 
+    /// Another's refusal, in the product's words.
+    pub(super) fn around(code: &'static str, message: impl Into<String>, refusal: Refusal) -> Self {
+        Rejection { code, message: message.into(), refusal }
+    }
+
     /// A parameter or a field of the body that cannot be used.
     pub(super) fn invalid(what: &str, remedy: impl Into<String>) -> Self {
         let message = format!("The specified parameter is invalid {{{what}}}.");

@@ -16,8 +16,9 @@ mod form;
 mod lists;
 mod parameters;
 
-use super::{Context, Route};
+use super::{Context, Refusal, Route};
 use answer::{Rejection, Reply};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
@@ -35,6 +36,23 @@ pub(super) static ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/pop/v1/sam/service/listPublishedServices", handler: || get(lists::published) },
     Route { method: Method::GET, path: "/pop/v1/sam/service/listConsumedServices", handler: || get(lists::consumed) },
 ];
+
+/// Somebody is not let in, for a reason of the product's; the refusal's message is what to do.
+pub(super) fn refused(
+    context: &Context,
+    head: &Parts,
+    code: &'static str,
+    message: &str,
+    refusal: Refusal,
+) -> Response {
+    let reply = Reply::new(context, head.uri.query().unwrap_or_default(), &head.headers);
+    reply.refused(Rejection::around(code, message, refusal))
+}
+
+/// A body that could not be read.
+pub(super) fn unreadable(context: &Context, head: &Parts, refusal: Refusal) -> Response {
+    Reply::new(context, head.uri.query().unwrap_or_default(), &head.headers).refused(refusal.into())
+}
 
 /// Where the product's paths begin.
 const PREFIX: &str = "/pop/";

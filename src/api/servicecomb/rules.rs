@@ -278,3 +278,6 @@ pub(super) fn wanted_tags(text: &str) -> Result<BTreeMap<String, String>, Failur
     }
     Ok(tags)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Tenants that may have a counter: one that dropped its last item keeps it.
 const MOST_TENANTS: usize = 100_000;
+/// Bytes of values that are read at a time where most are read for nothing; one value may go beyond it.
+const PORTION: usize = 1 << 20;
 
 /// A part of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +79,9 @@ impl Registry {
                 let detail = format!("the key {} is there with these labels: change it by its id, {id}", new.key);
                 return Err(Fault::new(FaultKind::ItemConflict, detail));
             }
-            draft.put_item(tenant, id, new)
+            let entry = draft.put_item(tenant, id, new)?;
+            draft.keep_revision(tenant);
+            Ok(entry)
         })
         .await
     }
@@ -101,6 +105,7 @@ impl Registry {
             let (item, value) = (Arc::new(item), value.map(Arc::from));
             let change = Change::Put { item: item.clone(), value: value.clone(), was: Some(old.status) };
             draft.apply(tenant, What::Item(change));
+            draft.keep_revision(tenant);
             Ok((item, value))
         });
         let (item, value) = changed.await?;
@@ -140,6 +145,9 @@ impl Registry {
                     dropped += 1;
                 }
             }
+            if dropped > 0 {
+                draft.keep_revision(tenant);
+            }
             Ok(dropped)
         })
         .await
@@ -165,7 +173,11 @@ impl Registry {
                 }
                 draft.put_item(tenant, id, new).map_or_else(Imported::Failed, Imported::Done)
             };
-            Ok(items.into_iter().map(&mut import).collect())
+            let outcomes: Vec<_> = items.into_iter().map(&mut import).collect();
+            if outcomes.iter().any(|outcome| matches!(outcome, Imported::Done(_))) {
+                draft.keep_revision(tenant);
+            }
+            Ok(outcomes)
         })
         .await
     }
@@ -185,7 +197,9 @@ impl Registry {
         let meant = |entry: &Entry| query.matches(&entry.item) && entry.value.contains(query.value.as_str());
         let mut listed = Listed { revision, total: 0, entries: Vec::new() };
         if by_value {
-            for some in heads.chunks(MOST_AT_ONCE) {
+            let mut heads = heads.as_slice();
+            while let Some((some, rest)) = heads.split_at_checked(portion(heads)).filter(|(some, _)| !some.is_empty()) {
+                heads = rest;
                 // Only those of the page stay in memory.
                 for entry in self.in_order(tenant, some, &mut |_| true).await?.into_iter().filter(meant) {
                     if page.has(listed.total) {
@@ -312,6 +326,12 @@ impl Draft<'_> {
         self.items(tenant).map_or(FIRST, |items| items.revision) + 1
     }
 
+    /// Has the counter written as it is now, once for all changes of a plan.
+    fn keep_revision(&mut self, tenant: &Tenant) {
+        let revision = self.items(tenant).map_or(FIRST, |items| items.revision);
+        self.apply(tenant, What::Item(Change::Revision(revision)));
+    }
+
     /// Gives an item that changes now its revision and time.
     fn date(&self, tenant: &Tenant, item: &mut Item) {
         item.update_revision = self.next_revision(tenant);
@@ -364,6 +384,17 @@ impl Draft<'_> {
         self.apply(tenant, What::Item(change));
         Ok(entry)
     }
+}
+
+/// How many items are read at a time where most are read for nothing.
+fn portion(heads: &[Arc<Item>]) -> usize {
+    let mut bytes = 0;
+    let fits = |item: &&Arc<Item>| {
+        let fits = bytes < PORTION;
+        bytes += item.length;
+        fits
+    };
+    heads.iter().take(MOST_AT_ONCE).take_while(fits).count()
 }
 
 fn no_item(id: &str) -> Fault {

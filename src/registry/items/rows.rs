@@ -45,7 +45,7 @@ pub(in crate::registry) fn statements(tenant: &Tenant, change: &Change, statemen
         values
     };
     match change {
-        Change::Put { item, value, .. } => {
+        Change::Put { item, value, was } => {
             let id = item.id.as_str();
             let body = json(&**item);
             statements.push(match value {
@@ -53,16 +53,17 @@ pub(in crate::registry) fn statements(tenant: &Tenant, change: &Change, statemen
                 None => Statement::new(PUT_HEAD, keyed(&[id, &body])),
             });
             statements.push(Statement::new(PUT_HISTORY, with(keyed(&[id]), item.update_revision)));
-            statements.push(Statement::new(TRIM_HISTORY, with(keyed(&[id]), MOST_STATES)));
+            if was.is_some() {
+                statements.push(Statement::new(TRIM_HISTORY, with(keyed(&[id]), MOST_STATES)));
+            }
         }
         Change::Drop { item, .. } => {
             for sql in [DROP_HISTORY, DROP_ITEM] {
                 statements.push(Statement::new(sql, keyed(&[&item.id])));
             }
         }
-        Change::Revision(_) => {}
+        Change::Revision(revision) => statements.push(Statement::new(PUT_REVISION, with(keyed(&[]), *revision))),
     }
-    statements.push(Statement::new(PUT_REVISION, with(keyed(&[]), change.revision())));
 }
 
 /// An item as it is read at the start.

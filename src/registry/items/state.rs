@@ -7,7 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// What changes in a tenant's items.
+/// What changes in a tenant's items. Each but the last kind moves the image's counter on; it is the last kind that
+/// writes it.
 #[derive(Clone, Debug)]
 pub(in crate::registry) enum Change {
     /// Puts an item in the place of the one of the same id.
@@ -22,7 +23,7 @@ pub(in crate::registry) enum Change {
         item: Arc<Item>,
         revision: i64,
     },
-    /// The counter, as it is read at the start.
+    /// The counter: comes behind the changes of a plan, and first where all is read.
     Revision(i64),
 }
 

@@ -10,6 +10,7 @@ use super::state::{Change, Items, Totals};
 use super::{FIRST, Feed, Watch};
 use crate::clock::ManualClock;
 use proptest::prelude::*;
+use sqlx::Connection;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -205,9 +206,11 @@ proptest! {
                         after > revision || history.iter().any(|Happened(at, states)| *at > after && meant(states));
                     let forgotten = history.len().saturating_sub(room);
                     let known = after >= FIRST && history.iter().take(forgotten).all(|Happened(at, _)| *at <= after);
-                    prop_assert_eq!(feed.changed(&tenant(), &query, after), happened || !known, "{:?} {}", query, after);
+                    let changed = feed.changed(&tenant(), &query, after);
+                    prop_assert_eq!(changed, happened || !known, "{:?} {}", query, after);
 
-                    let mut there: Vec<_> = plain.iter().flatten().filter(|item| query.matches(item)).cloned().collect();
+                    let there = plain.iter().flatten().filter(|item| query.matches(item));
+                    let mut there: Vec<_> = there.cloned().collect();
                     there.sort_by_key(|item| (-item.priority, -item.update_revision));
                     prop_assert_eq!(image.select(&query), there);
                 }
@@ -408,4 +411,55 @@ async fn an_import_replaces_skips_or_ends_at_what_is_there() {
     assert_eq!(import(Override::Force, &["b", "e"]).await, ["b=new@2", "e=new@7"]);
     assert_eq!(all(&registry).await.2, ["e=new", "b=new", "d=new", "c=new", "a=new"]);
     registry.close().await;
+}
+
+/// Makes the database unfit for changes of items, or fit again.
+async fn hide_counters(url: &str, folder: &Path, hide: bool) {
+    let (from, to) = if hide { ("item_revisions", "hidden") } else { ("hidden", "item_revisions") };
+    let sql = sqlx::AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
+    if url.is_empty() {
+        let file = folder.join("registry").join("registry.sqlite");
+        let mut other = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    } else {
+        let mut other = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_failing_database_did_not_take_is_told_to_nobody() {
+    use futures::FutureExt;
+    over_each("items_fail", async |url, folder| {
+        let registry = open(&url, &folder, |_| {}).await;
+        registry.create_item(&tenant(), new("kept", &[], "1")).await.unwrap();
+        let before = all(&registry).await;
+        let Watch::Waiting(mut waiting) = registry.watch_items(&tenant(), Query::default(), Some(2)) else {
+            panic!("nothing has changed");
+        };
+
+        hide_counters(&url, &folder, true).await;
+        let refused = registry.create_item(&tenant(), new("lost", &[], "2")).await.unwrap_err();
+        assert_eq!(refused.kind, FaultKind::Unavailable);
+        assert!(!registry.items_changed(&tenant(), &Query::default(), 2));
+        // The image has it until it is built anew; no answer does.
+        let list = registry.items(&tenant(), &Query::default(), Page::default(), &mut |_| true).await;
+        assert_eq!(list.unwrap_err().kind, FaultKind::Unavailable);
+
+        hide_counters(&url, &folder, false).await;
+        while !registry.takes_changes() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(all(&registry).await, before);
+        assert!(!registry.items_changed(&tenant(), &Query::default(), 2));
+        assert_eq!(waiting.changed().now_or_never(), None);
+        let made = registry.create_item(&tenant(), new("made", &[], "3")).await.unwrap();
+        assert_eq!(made.item.create_revision, 3);
+        assert_eq!(waiting.changed().now_or_never(), Some(true));
+        drop(waiting);
+        registry.close().await;
+    })
+    .await;
 }

@@ -78,7 +78,8 @@ fn a_login_that_is_wrong_is_told_so_and_the_fourth_in_a_row_is_banned() {
         assert_denied(&log_in_with(&mut client, &body), "401202", wrong, "the name or the password is wrong");
     }
     for (body, detail) in [
-        ("", "the body is not as expected: "),
+        ("", "the body is not as expected: send a JSON object"),
+        (r#"["root"]"#, "the body is not as expected: send a JSON object"),
         ("[]x", "the body is not as expected: "),
         (r#"{"name":1}"#, "the body is not as expected: "),
         (

@@ -2,7 +2,9 @@
 
 mod accounts;
 mod ats;
+mod kie;
 mod registry;
+mod sae;
 
 use crate::support::server::{Answer, Client, Server};
 use chrono::DateTime;

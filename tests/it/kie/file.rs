@@ -48,8 +48,8 @@ fn a_form_imports_items_and_what_is_there_is_replaced_left_or_the_end() {
         let first = upload(server, "", "items.json", &items("1", &["a", "b"]));
         assert_eq!(imported(&first), (vec!["a=1@2".to_owned(), "b=1@3".to_owned()], json!([])));
         let one = json!({
-            "id": "07396873d4c75dda802d1fec0ad2e63d558e40e8f7c08833ecf7a5585e5e710a", "key": "a", "value": "1", "value_type": "text", "create_revision": 2,
-            "update_revision": 2, "status": "enabled", "labels": {},
+            "id": "07396873d4c75dda802d1fec0ad2e63d558e40e8f7c08833ecf7a5585e5e710a", "key": "a", "value": "1",
+            "value_type": "text", "create_revision": 2, "update_revision": 2, "status": "enabled", "labels": {},
         });
         assert_eq!(timeless(first.json()["success"][0].clone()), one);
 
@@ -118,8 +118,8 @@ fn an_item_that_cannot_be_imported_does_not_keep_the_others_out() {
                 json!(7),
                 "",
                 "SVCSTG.00400650",
-                "Invalid configuration file.: data[7] is not as expected: invalid type: integer `7`, expected an item as \
-                 an object at line 1 column 1"
+                "Invalid configuration file.: data[7] is not as expected: invalid type: integer `7`, expected an item \
+                 as an object at line 1 column 1"
                     .to_owned(),
             ),
         ];
@@ -153,7 +153,8 @@ fn a_body_imports_items_as_kie_takes_them_with_its_own_codes() {
         );
         invalid(
             &server.post(FILE, b"[]"),
-            "the file is not {\"data\":[..]}: invalid length 0, expected an object with a list of items in data at line 1 column 2",
+            "the file is not {\"data\":[..]}: invalid length 0, expected an object with a list of items in \
+             data at line 1 column 2",
         );
     });
 }
@@ -207,7 +208,9 @@ fn what_is_exported_is_named_after_its_environment_and_can_be_imported_elsewhere
     on_each_database(|server| {
         let ids: Vec<Value> = [
             json!({ "key": "a", "value": "1 \"☃\"", "labels": { "environment": "test" }, "status": "enabled" }),
-            json!({ "key": "b", "value": "x: 1", "value_type": "yaml", "labels": { "environment": "test", "app": "s" } }),
+            json!({
+                "key": "b", "value": "x: 1", "value_type": "yaml", "labels": { "environment": "test", "app": "s" },
+            }),
             json!({ "key": "c", "value": "3", "labels": { "environment": "" }, "priority": 2 }),
         ]
         .iter()

@@ -58,8 +58,8 @@ fn an_item_that_says_least_is_a_disabled_text_without_labels() {
         let created = create(server, &json!({ "key": "k" }));
         // `printf default/default/k/none | sha256sum`
         let expected = json!({
-            "id": "5be7d3ef9e329bc04d6f85b1de7dbc2d1b22a331147800948d96ec0426b6e8f3", "key": "k", "value": "", "value_type": "text", "create_revision": 2,
-            "update_revision": 2, "status": "disabled", "labels": {},
+            "id": "5be7d3ef9e329bc04d6f85b1de7dbc2d1b22a331147800948d96ec0426b6e8f3", "key": "k", "value": "",
+            "value_type": "text", "create_revision": 2, "update_revision": 2, "status": "disabled", "labels": {},
         });
         assert_eq!(timeless(created), expected);
     });
@@ -114,7 +114,8 @@ fn whatever_breaks_a_rule_is_told_which_and_stores_nothing() {
             ),
             (
                 json!(7),
-                "the body is not as expected: invalid type: integer `7`, expected an item as an object at line 1 column 1",
+                "the body is not as expected: invalid type: integer `7`, expected an item as an object at line 1 \
+                 column 1",
             ),
         ] {
             invalid(&send(server, "POST", KV, &body), detail);

@@ -2,6 +2,7 @@
 
 use super::super::fixture::Signed;
 use super::*;
+use proptest::prelude::*;
 
 /// What is wrong with a claim, if it cannot be read.
 fn read_fault(signed: &Signed) -> Option<Fault> {
@@ -222,4 +223,34 @@ fn a_header_that_is_sent_twice_is_signed_with_commas() {
     let head = signed.head();
     let claim = Claim::read(&head, signed.header("authorization").unwrap()).unwrap().unwrap();
     assert!(claim.over("").contains("\nclusterid:default,other\n"));
+}
+
+proptest! {
+    #[test]
+    fn no_head_makes_it_panic_or_holds_by_chance(
+        scheme in prop::sample::select(vec![SDK, ACS3, ROA]),
+        rest in "([A-Za-z]{0,12}=?[ -~]{0,20},? ?){0,5}",
+        names in "([a-z-]{0,12};?){0,4}",
+        date in "[0-9TZ:, A-Za-z+-]{0,40}",
+        target in "/[!-~&&[^#\"<>\\\\^`{|}]]{0,40}",
+    ) {
+        let mut signed = Signed::all()[0].clone();
+        let hex = "0".repeat(64);
+        let authorizations = [
+            format!("{scheme} {rest}"),
+            format!("{scheme} Access=a,Credential=a,SignedHeaders={names},Signature={hex}"),
+            format!("{scheme} a:AAAA"),
+        ];
+        signed.target = target;
+        for name in ["x-sdk-date", "x-acs-date", "date"] {
+            signed = signed.with(name, Some(&date));
+        }
+        signed = signed.with("x-acs-content-sha256", Some(&hex));
+        let head = signed.head();
+        for authorization in authorizations {
+            if let Some(Ok(claim)) = Claim::read(&head, &authorization) {
+                prop_assert!(!claim.is_signed_with("secret", &hex), "{}", authorization);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 // The stock Go clients at work: each step prints one JSON line with what the client made of the answer.
 //
 // usage: clients registry|configuration HOST:PORT
+// usage: clients login HOST:PORT PASSWORD
 package main
 
 import (
@@ -46,15 +47,14 @@ func sorted(names []string) []string {
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		must(errors.New("usage: clients registry|configuration HOST:PORT"))
-	}
-	switch os.Args[1] {
-	case "registry":
-		registry(os.Args[2])
-	case "configuration":
-		configuration(context.Background(), os.Args[2])
+	switch arguments := os.Args[1:]; {
+	case len(arguments) == 2 && arguments[0] == "registry":
+		registry(arguments[1])
+	case len(arguments) == 2 && arguments[0] == "configuration":
+		configuration(context.Background(), arguments[1])
+	case len(arguments) == 3 && arguments[0] == "login":
+		login(context.Background(), arguments[1], arguments[2])
 	default:
-		must(fmt.Errorf("no client %s", os.Args[1]))
+		must(errors.New("usage: clients registry|configuration|login HOST:PORT [PASSWORD]"))
 	}
 }

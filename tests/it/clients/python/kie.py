@@ -1,6 +1,6 @@
 """Configuration items, imported and exported by the SDK of the CSE API.
 
-usage: kie.py ADDRESS
+usage: kie.py ADDRESS ACCESS_KEY SECRET
 prints one JSON line a step
 """
 
@@ -20,8 +20,8 @@ from huaweicloudsdkcse.v1 import (
     UploadKieRequestBody,
 )
 
-address = sys.argv[1]
-credentials = BasicCredentials("access", "secret", "default")
+address, access_key, secret = sys.argv[1:]
+credentials = BasicCredentials(access_key, secret, "default")
 client = CseClient.new_builder().with_credentials(credentials).with_endpoint(f"http://{address}").build()
 folder = pathlib.Path(tempfile.mkdtemp())
 
