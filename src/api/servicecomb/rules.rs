@@ -27,7 +27,7 @@
 
 use super::answer::Failure;
 use super::request::Rule;
-use crate::registry::{Framework, HealthCheck, Instance, Microservice, Schema, ServicePath};
+use crate::registry::{Framework, HealthCheck, Instance, Microservice, Schema, ServicePath, WantedTags};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -263,15 +263,16 @@ fn health_check(check: &mut HealthCheck) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tags of a query, `key:value` between commas.
-pub(super) fn wanted_tags(text: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let mut tags = BTreeMap::new();
+/// Tags of a query between commas: `key` for one of whatever value, `key:value` for one of that value.
+pub(super) fn wanted_tags(text: &str) -> Result<WantedTags, Failure> {
+    let mut tags = WantedTags::new();
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
-        let Some((key, value)) = pair.split_once(':') else {
-            return Err(Failure::invalid("query parameter tags: send key:value pairs between commas"));
+        let (key, value) = match pair.split_once(':') {
+            Some((key, value)) => (key, Some(value)),
+            None => (pair, None),
         };
         TAG_RULE.check("query parameter tags", key)?;
-        tags.insert(key.to_owned(), value.to_owned());
+        tags.insert(key.to_owned(), value.map(str::to_owned));
         if tags.len() > MOST_WANTED_TAGS {
             return Err(Failure::invalid(format!("query parameter tags: send up to {MOST_WANTED_TAGS}")));
         }

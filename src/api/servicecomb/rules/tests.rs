@@ -97,12 +97,13 @@ fn a_tag_begins_with_a_letter() {
 #[test]
 fn tags_that_are_asked_for_are_pairs_between_commas() {
     let pairs = |text: &str| wanted_tags(text).map(|tags| tags.into_iter().collect::<Vec<_>>());
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let pair = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
     assert_eq!(pairs(""), Ok(vec![]));
     assert_eq!(pairs("a:b,c:d,,"), Ok(vec![pair("a", "b"), pair("c", "d")]));
     assert_eq!(pairs("a:b:c"), Ok(vec![pair("a", "b:c")]));
+    assert_eq!(pairs("a,b:"), Ok(vec![("a".to_owned(), None), pair("b", "")]));
     let many: Vec<String> = (0..101).map(|n| format!("a{n}:b")).collect();
-    for bad in ["a", ":b", "1:b", &many.join(",")] {
+    for bad in ["1", "a b", ":b", "1:b", &many.join(",")] {
         assert!(pairs(bad).is_err(), "{bad:?}");
     }
 }
