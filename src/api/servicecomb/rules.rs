@@ -21,6 +21,7 @@
 //! | instanceId | 0 to 64 | letters, digits, `_`, `.`, `-` |
 //! | hostName | 1 to 64 | no spaces |
 //! | endpoints | 1 to 512 each | no spaces |
+//! | health check's url | 0 to 512 | no spaces |
 //! | data center's name, region, zone | 1 to 128 | letters, digits, `_`, `.`, `-` |
 //!
 //! The numbers count characters, not bytes.
@@ -78,6 +79,7 @@ const WANTED_NAME: Rule = Rule { least: 1, most: 289, pattern: &FOUND_NAME, word
 const GIVEN_INSTANCE: Rule = Rule { least: 1, ..INSTANCE };
 const INSTANCE: Rule = Rule { least: 0, most: 64, pattern: &INSTANCE_ID, words: "letters, digits, _, . and -" };
 const HOST_NAME: Rule = Rule { least: 1, most: 64, pattern: &NO_SPACE, words: "no spaces" };
+const URL: Rule = Rule { least: 0, most: 512, pattern: &NO_SPACE, words: "no spaces" };
 const ENDPOINT: Rule = Rule { least: 1, most: 512, pattern: &NO_SPACE, words: "no spaces" };
 const DATA_CENTER: Rule = Rule { least: 1, most: 128, pattern: &PLACE, words: "letters, digits, _, . and -" };
 const TAG_RULE: Rule = Rule { least: 1, most: 64, pattern: &TAG, words: "letters, digits, _, - and ., a letter first" };
@@ -260,7 +262,7 @@ fn health_check(check: &mut HealthCheck) -> Result<(), Failure> {
     if !(0..=10_000).contains(&check.times) {
         return refused("times", "a number from 0 to 10000");
     }
-    Ok(())
+    URL.check("instance.healthCheck.url", &check.url)
 }
 
 /// Tags of a query between commas: `key` for one of whatever value, `key:value` for one of that value.

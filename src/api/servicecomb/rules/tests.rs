@@ -247,10 +247,14 @@ fn each_field_of_an_instance_keeps_its_rule() {
 
 #[test]
 fn a_health_check_has_numbers_within_bounds() {
+    let with = |check| checked_instance(|instance| instance.health_check = Some(check)).is_ok();
     let check = |mode: &str, port, interval, times| {
-        let check = HealthCheck { mode: mode.to_owned(), port, interval, times, url: String::new() };
-        checked_instance(|instance| instance.health_check = Some(check)).is_ok()
+        with(HealthCheck { mode: mode.to_owned(), port, interval, times, url: String::new() })
     };
+    for (url, good) in [("", true), ("/up?a=b", true), ("a b", false), (&long(513, false), false)] {
+        let check = HealthCheck { mode: "pull".to_owned(), interval: 1, url: url.to_owned(), ..HealthCheck::default() };
+        assert_eq!(with(check), good, "{url}");
+    }
     for (mode, port, interval, times) in [("", 0, 1, 0), ("push", 65_535, 86_400, 10_000), ("pull", 80, 900, 3)] {
         assert!(check(mode, port, interval, times), "{mode} {port} {interval} {times}");
     }
