@@ -6,9 +6,9 @@
 
 use super::change::What;
 use super::service::Tenant;
-use super::state::State;
+use super::state::{InstanceState, State};
 use super::watch::Action;
-use super::{MOST_AT_A_TICK, Registry};
+use super::{Draft, MOST_AT_A_TICK, Registry};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
@@ -42,14 +42,15 @@ impl Queue {
                 for (instance, state) in &entry.instances {
                     let (tenant, service, instance) = (tenant.clone(), service.clone(), instance.clone());
                     let deadline = state.deadline.load(Ordering::Relaxed);
-                    queue.push(deadline, Entry { tenant, service, instance, birth: state.birth });
+                    queue.push(deadline, Entry { tenant, service, instance, birth: state.birth }, state);
                 }
             }
         }
         queue
     }
 
-    pub(super) fn push(&mut self, at: i64, entry: Entry) {
+    fn push(&mut self, at: i64, entry: Entry, instance: &InstanceState) {
+        instance.looked_at.store(at, Ordering::Relaxed);
         self.0.push(Reverse((at, entry)));
     }
 
@@ -97,7 +98,7 @@ impl Registry {
             let Some(instance) = found.filter(|found| found.birth == entry.birth) else { continue };
             let deadline = instance.deadline.load(Ordering::Relaxed);
             if deadline > now {
-                queue.push(deadline, entry);
+                queue.push(deadline, entry, instance);
             } else {
                 due.push(entry);
             }
@@ -124,18 +125,27 @@ impl Registry {
         match planned {
             // Nobody waits: a drop that gets lost is made again after the next start.
             Ok((dropped, _)) => dropped,
-            Err(_) => {
-                let mut queue = self.image.expiry.lock().unwrap_or_else(PoisonError::into_inner);
-                for entry in due {
-                    queue.push(now, entry);
-                }
-                0
-            }
+            // No changes are taken: the queue is made anew before any are again.
+            Err(_) => 0,
         }
     }
+}
 
-    /// Has a new instance looked at when its term is over.
-    pub(super) fn look_at(&self, deadline: i64, entry: Entry) {
-        self.image.expiry.lock().unwrap_or_else(PoisonError::into_inner).push(deadline, entry);
+impl Draft<'_> {
+    /// Gives an instance a whole term, and has it looked at when that is over.
+    pub(super) fn start_term(&mut self, tenant: &Tenant, service: &str, instance: &str) {
+        let birth = self.state.count();
+        let Some(found) = self.state.instance_mut(tenant, service, instance) else { return };
+        found.beat(self.now);
+        let deadline = found.deadline.load(Ordering::Relaxed);
+        // One that is to be looked at earlier than that is put back then.
+        if deadline >= found.looked_at.load(Ordering::Relaxed) {
+            return;
+        }
+        // What the queue may still have of it is of an earlier birth, and is forgotten.
+        found.birth = birth;
+        let entry =
+            Entry { tenant: Arc::new(tenant.clone()), service: service.into(), instance: instance.into(), birth };
+        self.expiry.lock().unwrap_or_else(PoisonError::into_inner).push(deadline, entry, found);
     }
 }

@@ -1,7 +1,6 @@
 //! Instances: registered, kept alive, changed and dropped.
 
 use super::change::What;
-use super::expiry::Entry;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Instance, Tenant};
 use super::state::endpoints_digest;
@@ -18,42 +17,34 @@ impl Registry {
     /// service with the same endpoints, else `new_id`. One that is there already is replaced as a whole, but for the
     /// time of its first registration, and counts as having sent a heartbeat.
     pub async fn register_instance(&self, tenant: &Tenant, mut instance: Instance, new_id: String) -> Outcome<String> {
-        let (id, new) = self
-            .change(|draft| {
-                let entry = draft.service(tenant, &instance.service_id)?;
-                let service = entry.service.clone();
-                if instance.instance_id.is_empty() {
-                    let digest = endpoints_digest(&instance.endpoints);
-                    let same = entry.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest);
-                    instance.instance_id = same.map_or(new_id, |(id, _)| id.to_string());
-                }
-                let id = instance.instance_id.clone();
-                let old = entry.instances.get(id.as_str()).map(|old| old.instance());
-                if old.is_none() && draft.state.instances >= draft.config.max_instances {
-                    let most = draft.config.max_instances;
-                    let detail = format!("no more than {most} instances: drop some, or raise registry.max_instances");
-                    return Err(Fault::new(FaultKind::Quota, detail));
-                }
-                draft.check_room(if old.is_none() { LARGEST } else { 0 })?;
-                let now = draft.wall_seconds.to_string();
-                instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
-                instance.mod_timestamp = now;
-                instance.version.clone_from(&service.version);
-                let action = if old.is_some() { Action::Update } else { Action::Create };
-                draft.apply(tenant, What::PutInstance(Box::new(instance.clone())));
-                draft.notify(action, tenant, &service, instance.clone());
-                let put = draft.state.instance(tenant, &service.service_id, &id);
-                let put = put.ok_or_else(|| Fault::no_instance(&service.service_id, &id))?;
-                put.beat(draft.now);
-                let deadline = draft.now + put.term * 1_000_000;
-                Ok((id, old.is_none().then_some((deadline, put.birth))))
-            })
-            .await?;
-        if let Some((deadline, birth)) = new {
-            let (tenant, service) = (Arc::new(tenant.clone()), instance.service_id.as_str().into());
-            self.look_at(deadline, Entry { tenant, service, instance: id.as_str().into(), birth });
-        }
-        Ok(id)
+        self.change(|draft| {
+            let entry = draft.service(tenant, &instance.service_id)?;
+            let service = entry.service.clone();
+            if instance.instance_id.is_empty() {
+                let digest = endpoints_digest(&instance.endpoints);
+                let same = entry.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest);
+                instance.instance_id = same.map_or(new_id, |(id, _)| id.to_string());
+            }
+            let id = instance.instance_id.clone();
+            let old = entry.instances.get(id.as_str()).map(|old| old.instance());
+            if old.is_none() && draft.state.instances >= draft.config.max_instances {
+                let most = draft.config.max_instances;
+                let detail = format!("no more than {most} instances: drop some, or raise registry.max_instances");
+                return Err(Fault::new(FaultKind::Quota, detail));
+            }
+            draft.check_room(if old.is_none() { LARGEST } else { 0 })?;
+            let now = draft.wall_seconds.to_string();
+            instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
+            instance.mod_timestamp = now;
+            instance.version.clone_from(&service.version);
+            let action = if old.is_some() { Action::Update } else { Action::Create };
+            draft.apply(tenant, What::PutInstance(Box::new(instance.clone())));
+            draft.notify(action, tenant, &service, instance.clone());
+            // Here and not where the answer is made: a client that does not wait for that must not live for ever.
+            draft.start_term(tenant, &service.service_id, &id);
+            Ok(id)
+        })
+        .await
     }
 
     /// Drops an instance.

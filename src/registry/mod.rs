@@ -271,6 +271,7 @@ impl Registry {
         }
         let mut draft = Draft {
             state: &mut state,
+            expiry: &self.image.expiry,
             config: &self.config,
             now: self.image.now(),
             wall_seconds: self.clock.now_micros().div_euclid(1_000_000),
@@ -291,6 +292,7 @@ impl Registry {
 /// first and changes then: a plan that fails must not have changed anything.
 struct Draft<'s> {
     state: &'s mut State,
+    expiry: &'s Mutex<expiry::Queue>,
     config: &'s RegistryConfig,
     /// The registry's own time, in microseconds.
     now: i64,

@@ -101,7 +101,9 @@ pub(super) struct InstanceState {
     pub(super) term: i64,
     /// Until when it lives, in microseconds of the registry's own time; zero for an instance that was just put.
     pub(super) deadline: AtomicI64,
-    /// Tells it from an earlier one of the same id.
+    /// When expiry looks at it next; never for one that was just put.
+    pub(super) looked_at: AtomicI64,
+    /// Tells it from what expiry still has of an earlier one of the same id.
     pub(super) birth: u64,
 }
 
@@ -112,6 +114,7 @@ impl InstanceState {
             endpoints: endpoints_digest(&instance.endpoints),
             term: instance.term(),
             deadline: AtomicI64::new(0),
+            looked_at: AtomicI64::new(i64::MAX),
             birth,
         }
     }
@@ -159,6 +162,21 @@ impl State {
         self.service(tenant, service)?.instances.get(instance)
     }
 
+    pub(super) fn instance_mut(
+        &mut self,
+        tenant: &Tenant,
+        service: &str,
+        instance: &str,
+    ) -> Option<&mut InstanceState> {
+        self.tenants.get_mut(tenant)?.services.get_mut(service)?.instances.get_mut(instance)
+    }
+
+    /// A number that nothing had before.
+    pub(super) fn count(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
+    }
+
     /// Goes on where another state stopped counting: its revisions were told to clients.
     pub(super) fn go_on_counting(&mut self, other: &State) {
         let ahead = other.revision;
@@ -170,8 +188,7 @@ impl State {
 
     /// Applies a change. One that has nothing to change, of an instance without a service say, changes nothing.
     pub(super) fn apply(&mut self, change: &Change) {
-        self.revision += 1;
-        let revision = self.revision;
+        let revision = self.count();
         let tenant = self.tenants.entry(change.tenant.clone()).or_default();
         if let Some(service) = change.what.service() {
             self.bytes -= tenant.services.get(service).map_or(0, ServiceState::bytes);
@@ -209,6 +226,7 @@ impl State {
                         Some(old) => {
                             entry.instance_bytes -= instance_bytes(&old.body);
                             new.deadline.store(old.deadline.load(Ordering::Relaxed), Ordering::Relaxed);
+                            new.looked_at.store(old.looked_at.load(Ordering::Relaxed), Ordering::Relaxed);
                             new.birth = old.birth;
                             *old = new;
                         }

@@ -3,6 +3,7 @@
 use super::database::tests::over_each;
 use super::*;
 use crate::clock::ManualClock;
+use futures::FutureExt;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -170,6 +171,35 @@ async fn an_id_that_came_back_is_looked_at_once_a_term() {
     assert_eq!(pass(&registry, &clock, 10), 0);
     let waiting = format!("{:?}", registry.image.expiry.lock().unwrap()).matches("birth").count();
     assert_eq!(waiting, 1);
+}
+
+#[tokio::test]
+async fn an_instance_whose_client_did_not_wait_expires_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(config("", folder.path())).await;
+    let provider = register(&registry, "p").await;
+    // Polled once, which plans the change, and dropped, as a handler is whose client hangs up.
+    let one = instance(&provider, "rest://a:80");
+    assert!(registry.register_instance(&tenant(), one, "i".to_owned()).now_or_never().is_none());
+    assert_eq!(registry.instances(&tenant(), &provider).unwrap().len(), 1);
+    assert_eq!(pass(&registry, &clock, 20), 1);
+    assert_eq!(registry.counts().instances, 0);
+}
+
+#[tokio::test]
+async fn a_shorter_term_counts_as_soon_as_an_instance_registers_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(config("", folder.path())).await;
+    let provider = register(&registry, "p").await;
+    let usual = Instance { health_check: None, ..instance(&provider, "rest://a:80") };
+    registry.register_instance(&tenant(), usual, "i".to_owned()).await.unwrap();
+    assert_eq!(pass(&registry, &clock, 19), 0);
+    start(&registry, &provider, "i").await;
+    let short = Instance { instance_id: "i".to_owned(), ..instance(&provider, "rest://a:80") };
+    registry.register_instance(&tenant(), short, String::new()).await.unwrap();
+    assert_eq!(pass(&registry, &clock, 19), 0);
+    assert_eq!(pass(&registry, &clock, 1), 1);
+    assert_eq!(registry.counts().instances, 0);
 }
 
 #[tokio::test]
