@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Instances whose properties and endpoints are looked at.
 const MOST_INSTANCES: usize = 200;
+/// Services of the wanted id and name whose instances are asked what type they are.
+const MOST_CANDIDATES: usize = 1_000;
 /// Bytes of contracts that are read for one answer.
 const MOST_TEXTS: usize = 8 << 20;
 /// Properties by which agents tell the group that a service is in.
@@ -111,13 +113,14 @@ pub(super) fn choose(registry: &Registry, tenant: &Tenant, wanted: &Wanted) -> O
         .filter(|service| wanted.name.as_deref().is_none_or(|name| goes_by(service, name)))
         .filter(|service| wanted.version.as_deref().is_none_or(|version| service.version == version))
         .filter_map(|service| Some((nearness(&service, &wanted.app)?, service)))
+        .filter(|(_, service)| wanted.takes_kind(kind_of(service, &[])))
         .collect();
     let order = |(near, service): &(u8, Arc<Microservice>)| {
         (*near, service.service_name.clone(), Reverse(version_order(&service.version)))
     };
     candidates.sort_by_cached_key(order);
     let nearest = candidates.first().map_or(0, |(near, _)| *near);
-    for (_, service) in candidates.iter() {
+    for (_, service) in candidates.iter().take(MOST_CANDIDATES) {
         let Some(found) = fitting(registry, tenant, wanted, service)? else { continue };
         let is_other = |(near, other): &&(u8, Arc<Microservice>)| {
             *near == nearest && other.service_name != found.service.service_name

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// Services that one consumer depends on by its own account; each costs a row.
 const MOST_PROVIDERS: usize = 10_000;
 
+/// Tags that a provider must have, all of them; where a value is given, with that one.
+pub type WantedTags = BTreeMap<String, Option<String>>;
+
 /// What a consumer asks.
 #[derive(Clone, Debug)]
 pub struct Find<'q> {
@@ -21,8 +24,7 @@ pub struct Find<'q> {
     pub consumer: Option<&'q str>,
     pub provider: Family,
     pub rule: Rule,
-    /// Tags that a provider must have, all of them.
-    pub tags: &'q BTreeMap<String, String>,
+    pub tags: &'q WantedTags,
     /// The revision that the consumer has; nothing if it has none.
     pub revision: &'q str,
 }
@@ -67,14 +69,12 @@ impl Registry {
             let detail = format!("Provider[{environment}/{app_id}/{name}] does not exist.");
             return Err(Fault::new(FaultKind::ServiceMissing, detail));
         };
-        let may_call = |provider: &Microservice| {
-            consumer.as_ref().is_none_or(|consumer| consumer.app_id == provider.app_id || provider.allows_cross_app())
-        };
+        let may_call = |provider: &Microservice| consumer.as_ref().is_none_or(|consumer| provider.lets(consumer));
         let versions = entries.versions(&find.provider, find.rule);
         let providers: Vec<&ServiceState> = versions
             .into_iter()
             .filter(|entry| may_call(&entry.service))
-            .filter(|entry| find.tags.iter().all(|(key, value)| entry.tags.get(key) == Some(value)))
+            .filter(|entry| entry.has_tags(find.tags))
             .collect();
         let found = self.found(&providers, find.revision, now);
         let unknown = find.consumer.filter(|id| !entries.depends(id, &find.provider)).map(str::to_owned);
@@ -85,18 +85,18 @@ impl Registry {
         Ok(found)
     }
 
-    /// The instances of one version of a service, with their revision.
-    pub fn instances_since(
-        &self,
-        tenant: &Tenant,
-        service: &str,
-        tags: &BTreeMap<String, String>,
-        revision: &str,
-    ) -> Outcome<Found> {
+    /// Whether a version of a service has tags.
+    pub fn is_tagged(&self, tenant: &Tenant, service: &str, tags: &WantedTags) -> Outcome<bool> {
         let state = self.image.read();
         let entry = state.service(tenant, service).ok_or_else(|| Fault::no_service(service))?;
-        let tagged = tags.iter().all(|(key, value)| entry.tags.get(key) == Some(value));
-        let entries = if tagged { &[entry][..] } else { &[] };
+        Ok(entry.has_tags(tags))
+    }
+
+    /// The instances of one version of a service, with their revision.
+    pub fn instances_since(&self, tenant: &Tenant, service: &str, tags: &WantedTags, revision: &str) -> Outcome<Found> {
+        let state = self.image.read();
+        let entry = state.service(tenant, service).ok_or_else(|| Fault::no_service(service))?;
+        let entries = if entry.has_tags(tags) { &[entry][..] } else { &[] };
         Ok(self.found(entries, revision, self.image.now()))
     }
 
@@ -188,6 +188,15 @@ impl Registry {
 
     fn with_service<'t>(tenant: Option<&'t TenantState>, id: &str) -> Outcome<&'t TenantState> {
         tenant.filter(|tenant| tenant.services.contains_key(id)).ok_or_else(|| Fault::no_service(id))
+    }
+}
+
+impl ServiceState {
+    fn has_tags(&self, wanted: &WantedTags) -> bool {
+        let has = |(key, value): (&String, &Option<String>)| {
+            self.tags.get(key).is_some_and(|own| value.as_ref().is_none_or(|value| value == own))
+        };
+        wanted.iter().all(has)
     }
 }
 

@@ -38,7 +38,7 @@ mod writer;
 pub use accounts::{Account, AccountChange};
 pub use change::Schema;
 pub use details::{DetailHead, DetailKey};
-pub use discovery::{Find, Found};
+pub use discovery::{Find, Found, WantedTags};
 pub use expiry::TICK;
 pub use fault::{Fault, FaultKind, Outcome};
 pub use service::{DataCenterInfo, Family, Framework, HealthCheck, Instance, Microservice, ServicePath, Tenant};

@@ -58,6 +58,11 @@ impl Microservice {
         Family::new(&self.environment, &self.app_id, &self.service_name)
     }
 
+    /// Whether a consumer may find it: environments are walls, and so are applications unless it says otherwise.
+    pub fn lets(&self, consumer: &Microservice) -> bool {
+        self.environment == consumer.environment && (self.app_id == consumer.app_id || self.allows_cross_app())
+    }
+
     /// Whether consumers of other applications may find it.
     pub fn allows_cross_app(&self) -> bool {
         self.properties.get("allowCrossApp").is_some_and(|value| value.eq_ignore_ascii_case("true"))

@@ -64,7 +64,7 @@ fn pass(registry: &Registry, clock: &ManualClock, seconds: usize) -> usize {
         .sum()
 }
 
-fn find<'q>(name: &str, revision: &'q str, tags: &'q BTreeMap<String, String>) -> Find<'q> {
+fn find<'q>(name: &str, revision: &'q str, tags: &'q WantedTags) -> Find<'q> {
     Find { consumer: None, provider: Family::new("", "app", name), rule: Rule::All, tags, revision }
 }
 

@@ -2,10 +2,10 @@
 
 use super::super::{Context, Route, Shared};
 use super::answer::{self, Answer, Failure, REVISION};
-use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY};
+use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY, or_default};
 use super::services::{read, texts};
 use super::{own, rules};
-use crate::registry::{Family, Find, Found, Instance, Rule, Tenant};
+use crate::registry::{Family, Find, Found, Instance, Rule, Tenant, WantedTags};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -88,8 +89,10 @@ pub(super) fn new_id() -> Result<String, Failure> {
 }
 
 async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer {
-    known_consumer(&context, &head.tenant, &head.headers)?;
     rules::service_id("path: the service's id", &head.path)?;
+    if !may_find(&context, &head.tenant, &head.headers, &head.path)? {
+        return Err(Failure::new(400_012, format!("Provider[{}] is not for this consumer.", head.path)).into());
+    }
     let tags = rules::wanted_tags(&head.query.text("tags"))?;
     if own::by_id(&context, &head.tenant, &head.path).is_some() {
         return Ok(list(own::found(&context, head.reached_at(), &head.query.text("rev"))));
@@ -98,14 +101,16 @@ async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer
     Ok(list(found))
 }
 
-/// A consumer that is named must be there.
-fn known_consumer(context: &Context, tenant: &Tenant, headers: &HeaderMap) -> Result<(), Failure> {
-    let Some(consumer) = consumer(headers)? else { return Ok(()) };
+/// Whether whoever asks may find a provider. A consumer that is named must be there.
+fn may_find(context: &Context, tenant: &Tenant, headers: &HeaderMap, provider: &str) -> Result<bool, Failure> {
+    let Some(consumer) = consumer(headers)? else { return Ok(true) };
     let missing = |failure: Failure| match failure.code {
         400_012 => Failure::new(400_012, format!("Consumer[{consumer}] does not exist.")),
         _ => failure,
     };
-    read(context, tenant, consumer).map(drop).map_err(missing)
+    let consumer = read(context, tenant, consumer).map_err(missing)?;
+    let own = own::by_id(context, tenant, provider).is_some();
+    Ok(own || read(context, tenant, provider)?.lets(&consumer))
 }
 
 fn consumer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
@@ -117,15 +122,23 @@ fn consumer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
 }
 
 async fn one(State(context): State<Shared>, head: Head<(String, String)>) -> Answer {
-    known_consumer(&context, &head.tenant, &head.headers)?;
     let (service, instance) = &head.path;
     check(service, instance)?;
-    if own::by_id(&context, &head.tenant, service).is_some() && instance == own::INSTANCE {
-        let instance = own::instance(&context, head.reached_at());
-        return Ok(answer::object(&json!({ "instance": instance })));
-    }
-    let body = context.registry.instance(&head.tenant, service, instance)?;
-    Ok(answer::json(format!("{{\"instance\":{body}}}")))
+    let tags = rules::wanted_tags(&head.query.text("tags"))?;
+    let revision = head.query.text("rev");
+    let found = if own::by_id(&context, &head.tenant, service).is_some() && instance == own::INSTANCE {
+        own::found(&context, head.reached_at(), &revision)
+    } else {
+        let allowed = may_find(&context, &head.tenant, &head.headers, service)?;
+        let tagged = allowed && context.registry.is_tagged(&head.tenant, service, &tags)?;
+        if !tagged {
+            let detail = format!("Instance[{service}/{instance}] is not for this consumer.");
+            return Err(Failure::new(400_017, detail).into());
+        }
+        Found::of_one(context.registry.instance(&head.tenant, service, instance)?, &revision)
+    };
+    let body = |bodies: &[Arc<str>]| format!("{{\"instance\":{}}}", bodies.first().map_or("{}", |body| body));
+    Ok(revised(found, body))
 }
 
 fn check(service: &str, instance: &str) -> Result<(), Failure> {
@@ -228,8 +241,12 @@ struct HeartbeatAnswer<'a> {
 
 /// Instances with their revision, or that they have not changed.
 fn list(found: Found) -> Response {
+    revised(found, answer::instances)
+}
+
+fn revised(found: Found, body: impl FnOnce(&[Arc<str>]) -> String) -> Response {
     let mut response = match found.instances {
-        Some(instances) => answer::json(answer::instances(&instances)),
+        Some(instances) => answer::json(body(&instances)),
         None => StatusCode::NOT_MODIFIED.into_response(),
     };
     if let Ok(revision) = HeaderValue::from_str(&found.revision) {
@@ -256,32 +273,38 @@ async fn find(State(context): State<Shared>, head: Head<()>) -> Answer {
 }
 
 /// A service that a consumer looks for.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct Question {
+    #[serde(deserialize_with = "or_default")]
     environment: String,
+    #[serde(deserialize_with = "or_default")]
     app_id: String,
+    #[serde(deserialize_with = "or_default")]
     service_name: String,
+    #[serde(deserialize_with = "or_default")]
     version: String,
 }
 
 impl Question {
+    fn check(&self) -> Result<Rule, Failure> {
+        rules::environment("env", &self.environment)?;
+        rules::app_id("appId", &self.app_id)?;
+        rules::wanted_name("serviceName", &self.service_name)?;
+        Rule::parse(&self.version)
+            .ok_or_else(|| Failure::invalid("version: send latest, 1.0.0, 1.0.0+, 1.0.0-2.0.0, or nothing for all"))
+    }
+
     fn ask(
         &self,
         context: &Context,
         tenant: &Tenant,
         consumer: Option<&str>,
-        tags: &BTreeMap<String, String>,
+        tags: &WantedTags,
         revision: &str,
     ) -> Result<Found, Failure> {
-        rules::environment("env", &self.environment)?;
-        let app_id = if self.app_id.is_empty() { rules::DEFAULT_APP } else { &self.app_id };
-        rules::app_id("appId", app_id)?;
-        rules::wanted_name("serviceName", &self.service_name)?;
-        let rule = Rule::parse(&self.version)
-            .ok_or_else(|| Failure::invalid("version: send latest, 1.0.0, 1.0.0+, 1.0.0-2.0.0, or nothing for all"))?;
-        let provider = Family::new(&self.environment, app_id, &self.service_name);
+        let rule = self.check()?;
+        let provider = Family::new(&self.environment, &self.app_id, &self.service_name);
         Ok(context.registry.find(tenant, Find { consumer, provider, rule, tags, revision })?)
     }
 }
@@ -295,23 +318,44 @@ struct Questions {
     instances: Option<Vec<InstanceQuestion>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct ServiceQuestion {
+    #[serde(deserialize_with = "or_default")]
     service: Question,
     rev: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct InstanceQuestion {
+    #[serde(deserialize_with = "or_default")]
     instance: OneInstance,
     rev: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct OneInstance {
+    #[serde(deserialize_with = "or_default")]
     service_id: String,
+    #[serde(deserialize_with = "or_default")]
     instance_id: String,
+}
+
+/// What is asked of a batch that has nothing wrong in it.
+impl Questions {
+    fn check(&self) -> Result<(), Failure> {
+        for question in self.services.iter().flatten() {
+            question.service.check()?;
+        }
+        for question in self.instances.iter().flatten() {
+            let OneInstance { service_id, instance_id } = &question.instance;
+            rules::service_id("instances.instance.serviceId", service_id)?;
+            rules::instance_id("instances.instance.instanceId", instance_id)?;
+        }
+        Ok(())
+    }
 }
 
 async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) -> Answer {
@@ -319,6 +363,8 @@ async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) ->
         return Err(Failure::invalid("query parameter type: send query").into());
     }
     let request: Questions = request::json(&context, &head.headers, body, USUAL_BODY).await?;
+    // What is wrong with one is wrong with all of it; what is missing is told one by one.
+    request.check()?;
     let services = request.services.unwrap_or_default();
     let instances = request.instances.unwrap_or_default();
     let asked = services.len() + instances.len();
@@ -328,7 +374,7 @@ async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) ->
     }
     let in_body = request.consumer_service_id.filter(|id| !id.is_empty());
     let consumer = consumer(&head.headers)?.or(in_body.as_deref());
-    let tags = BTreeMap::new();
+    let tags = WantedTags::new();
     let mut answers = serde_json::Map::new();
     if !services.is_empty() {
         let mut sorted = Sorted::default();

@@ -69,7 +69,7 @@ pub(super) fn of_tenant(context: &Context, tenant: &Tenant) -> Option<Microservi
 
 /// The service, if the name is its.
 pub(super) fn named(context: &Context, tenant: &Tenant, app_id: &str, name: &str) -> Option<Microservice> {
-    let asked = name == NAME && (app_id.is_empty() || app_id == DEFAULT_APP);
+    let asked = name == NAME && app_id == DEFAULT_APP;
     if asked { of_tenant(context, tenant) } else { None }
 }
 

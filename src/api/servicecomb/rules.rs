@@ -21,13 +21,14 @@
 //! | instanceId | 0 to 64 | letters, digits, `_`, `.`, `-` |
 //! | hostName | 1 to 64 | no spaces |
 //! | endpoints | 1 to 512 each | no spaces |
+//! | health check's url | 0 to 512 | no spaces |
 //! | data center's name, region, zone | 1 to 128 | letters, digits, `_`, `.`, `-` |
 //!
 //! The numbers count characters, not bytes.
 
 use super::answer::Failure;
 use super::request::Rule;
-use crate::registry::{Framework, HealthCheck, Instance, Microservice, Schema, ServicePath};
+use crate::registry::{Framework, HealthCheck, Instance, Microservice, Schema, ServicePath, WantedTags};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -78,6 +79,7 @@ const WANTED_NAME: Rule = Rule { least: 1, most: 289, pattern: &FOUND_NAME, word
 const GIVEN_INSTANCE: Rule = Rule { least: 1, ..INSTANCE };
 const INSTANCE: Rule = Rule { least: 0, most: 64, pattern: &INSTANCE_ID, words: "letters, digits, _, . and -" };
 const HOST_NAME: Rule = Rule { least: 1, most: 64, pattern: &NO_SPACE, words: "no spaces" };
+const URL: Rule = Rule { least: 0, most: 512, pattern: &NO_SPACE, words: "no spaces" };
 const ENDPOINT: Rule = Rule { least: 1, most: 512, pattern: &NO_SPACE, words: "no spaces" };
 const DATA_CENTER: Rule = Rule { least: 1, most: 128, pattern: &PLACE, words: "letters, digits, _, . and -" };
 const TAG_RULE: Rule = Rule { least: 1, most: 64, pattern: &TAG, words: "letters, digits, _, - and ., a letter first" };
@@ -260,18 +262,19 @@ fn health_check(check: &mut HealthCheck) -> Result<(), Failure> {
     if !(0..=10_000).contains(&check.times) {
         return refused("times", "a number from 0 to 10000");
     }
-    Ok(())
+    URL.check("instance.healthCheck.url", &check.url)
 }
 
-/// Tags of a query, `key:value` between commas.
-pub(super) fn wanted_tags(text: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let mut tags = BTreeMap::new();
+/// Tags of a query between commas: `key` for one of whatever value, `key:value` for one of that value.
+pub(super) fn wanted_tags(text: &str) -> Result<WantedTags, Failure> {
+    let mut tags = WantedTags::new();
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
-        let Some((key, value)) = pair.split_once(':') else {
-            return Err(Failure::invalid("query parameter tags: send key:value pairs between commas"));
+        let (key, value) = match pair.split_once(':') {
+            Some((key, value)) => (key, Some(value)),
+            None => (pair, None),
         };
         TAG_RULE.check("query parameter tags", key)?;
-        tags.insert(key.to_owned(), value.to_owned());
+        tags.insert(key.to_owned(), value.map(str::to_owned));
         if tags.len() > MOST_WANTED_TAGS {
             return Err(Failure::invalid(format!("query parameter tags: send up to {MOST_WANTED_TAGS}")));
         }

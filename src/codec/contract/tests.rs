@@ -280,3 +280,74 @@ fn a_long_description_that_many_parameters_share_is_cut() {
     assert!(contract.methods.iter().map(Method::bytes).sum::<usize>() <= ALL.bytes);
     assert_eq!(contract.methods.len() + contract.left_out, 2_000);
 }
+
+mod mangled {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    /// What documents are made of, where it may and where it may not stand.
+    const WORDS: [&str; 30] = [
+        "swagger",
+        "openapi",
+        "2.0",
+        "info",
+        "title",
+        "x-java-class",
+        "basePath",
+        "servers",
+        "url",
+        "paths",
+        "/a",
+        "get",
+        "post",
+        "parameters",
+        "in",
+        "name",
+        "schema",
+        "type",
+        "array",
+        "items",
+        "object",
+        "additionalProperties",
+        "responses",
+        "200",
+        "$ref",
+        "#/definitions/A",
+        "definitions",
+        "requestBody",
+        "content",
+        "properties",
+    ];
+
+    fn documents() -> impl Strategy<Value = Value> {
+        let word = || (0..WORDS.len()).prop_map(|at| WORDS[at].to_owned());
+        let leaf = prop_oneof![word().prop_map(Value::String), Just(Value::Null), any::<i64>().prop_map(Value::from)];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            let fields = proptest::collection::btree_map(word(), inner.clone(), 0..6);
+            let fields = fields.prop_map(|fields| Value::Object(fields.into_iter().collect::<Map<_, _>>()));
+            prop_oneof![fields, proptest::collection::vec(inner, 0..4).prop_map(Value::Array)]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_where_it_may_not_is_read_or_refused(paths in documents(), rest in documents()) {
+            let text = serde_json::json!({ "swagger": "2.0", "paths": { "/a": paths }, "definitions": rest }).to_string();
+            let limits = Limits { methods: 3, bytes: 10_000 };
+            // JSON is YAML, too.
+            let (json, yaml) = (read(&text, "id", limits), read(&format!("---\n{text}"), "id", limits));
+            prop_assert_eq!(&json, &yaml);
+            if let Ok(contract) = json {
+                prop_assert!(contract.methods.len() <= 3);
+            }
+        }
+
+        #[test]
+        fn a_torn_contract_is_read_or_refused(at in 0..CHASSIS.len(), gone in 0..200_usize, put in ".{0,8}") {
+            let end = (at + gone).min(CHASSIS.len());
+            let (Some(before), Some(behind)) = (CHASSIS.get(..at), CHASSIS.get(end..)) else { return Ok(()) };
+            let _ = read(&format!("{before}{put}{behind}"), "id", ALL);
+        }
+    }
+}

@@ -21,7 +21,7 @@ use super::Names;
 use crate::support::registry::on_each_database;
 use crate::support::server::{Client, Server};
 use crate::support::web_socket::{Kind, WebSocket};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a client is known by.
 type Manner = &'static [(&'static str, &'static str)];
@@ -184,10 +184,19 @@ fn assert_watch(server: &Server, manner: Manner) {
     send("PUT", &format!("/microservices/{provider}/instances/{id}/status?value=DOWN"), &[], "");
     send("DELETE", &format!("/microservices/{provider}/instances/{id}"), &[], "");
     for (action, status) in [("CREATE", "UP"), ("UPDATE", "DOWN"), ("DELETE", "DOWN")] {
-        let expected = format!(
-            r#"{{"action":"{action}","key":{{"tenant":"default/default","environment":"production","appId":"shop","serviceName":"orders","version":"1.0.0"}},"instance":{{"instanceId":"<2>","serviceId":"<1>","endpoints":["rest://10.0.0.1:8080"],"hostName":"till","status":"{status}","healthCheck":{{"mode":"push","interval":30,"times":3}},"timestamp":"<moment>","modTimestamp":"<moment>","version":"1.0.0"}}}}"#
-        );
-        assert_json(&names.give(&watcher.text()), &expected, action);
+        let expected = json!({
+            "action": action,
+            "key": {
+                "tenant": "default/default", "environment": "production", "appId": "shop", "serviceName": "orders",
+                "version": "1.0.0",
+            },
+            "instance": {
+                "instanceId": "<2>", "serviceId": "<1>", "endpoints": ["rest://10.0.0.1:8080"], "hostName": "till",
+                "status": status, "healthCheck": {"mode": "push", "interval": 30, "times": 3},
+                "timestamp": "<moment>", "modTimestamp": "<moment>", "version": "1.0.0",
+            },
+        });
+        assert_json(&names.give(&watcher.text()), &expected.to_string(), action);
     }
     watcher.send(Kind::Ping, b"still there?");
     let pong = watcher.frame();

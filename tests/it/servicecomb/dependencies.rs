@@ -4,7 +4,7 @@ use super::{Sc, code, done, field, ok, refused};
 use crate::support::registry::on_each_database;
 use crate::support::server::{Answer, Server};
 use serde_json::{Value, json};
-use std::time::SystemTime;
+use spanlake::clock::{Clock, SystemClock};
 
 /// `name: where it is known from` of each service of an answer, in its order.
 fn known(answer: &Value) -> Vec<String> {
@@ -31,7 +31,7 @@ fn consumers(sc: &Sc, id: &str) -> Vec<String> {
 
 /// Posts a call from one service to another that was just made.
 fn call(server: &Server, id: u32, caller: &str, callee: &str) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as u64;
+    let now = SystemClock.now_micros();
     let span = |id: String, parent: Option<String>, kind: &str, service: &str, remote: Option<&str>| {
         let mut span = json!({
             "traceId": format!("{id:0>16}"), "id": format!("{id:0>16}"), "kind": kind, "timestamp": now, "duration": 5,

@@ -1,6 +1,6 @@
 //! Discovery: who finds whom, and how a consumer learns that nothing has changed.
 
-use super::{Sc, done, field, ok, refused};
+use super::{Sc, code, done, field, ok, refused};
 use crate::support::registry::on_each_database;
 use crate::support::server::Answer;
 use serde_json::{Value, json};
@@ -50,6 +50,9 @@ fn a_version_rule_chooses_among_the_versions() {
     });
 }
 
+/// Something that makes instances others.
+type Change<'c> = dyn Fn() + 'c;
+
 #[test]
 fn a_revision_stands_for_the_answer_until_anything_of_it_changes() {
     on_each_database(|server| {
@@ -58,7 +61,7 @@ fn a_revision_stands_for_the_answer_until_anything_of_it_changes() {
         let instance = sc.start_at(&service, 1);
         let base = format!("/registry/microservices/{service}");
         let one = format!("{base}/instances/{instance}");
-        let later: Vec<(&str, Box<dyn Fn()>)> = vec![
+        let later: Vec<(&str, Box<Change<'_>>)> = vec![
             ("a new instance", Box::new(|| drop(sc.start_at(&service, 2)))),
             ("a status", Box::new(|| done(&sc.call("PUT", &format!("{one}/status?value=DOWN"))))),
             (
@@ -121,7 +124,8 @@ fn a_provider_that_is_not_there_is_missing_and_one_without_instances_is_empty() 
         assert_eq!(ok(&idle), json!({}));
         revision(&idle);
         refused(&find("appId=shop&serviceName=none"), 400_012, "Provider[/shop/none] does not exist.");
-        refused(&find("serviceName=idle"), 400_012, "Provider[/default/idle] does not exist.");
+        let app = "appId: send 1 to 160 characters, letters, digits, _, - and ., a letter or digit first and last";
+        refused(&find("serviceName=idle"), 400_001, app);
         let name =
             "serviceName: send 1 to 289 characters, letters, digits, _, - and ., a letter or digit first and last";
         refused(&find("appId=shop"), 400_001, name);
@@ -160,6 +164,54 @@ fn environments_and_applications_are_walls_that_only_a_provider_opens() {
         // Nobody in particular sees everything by its name.
         assert_eq!(hosts(&sc.call("GET", &format!("{find}=cart&env=testing"))), ["testing"]);
         assert_eq!(hosts(&sc.call("GET", &format!("{find}=cart"))), ["plain"]);
+    });
+}
+
+#[test]
+fn the_walls_hold_for_whoever_knows_an_id_too() {
+    on_each_database(|server| {
+        let sc = Sc::new(server);
+        let name = |app: &str, environment: &str, name: &str| {
+            sc.register(&json!({ "appId": app, "environment": environment, "serviceName": name, "version": "1.0.0" }))
+        };
+        let service = name("shop", "", "cart");
+        let instance = sc.start_at(&service, 1);
+        let list = format!("/registry/microservices/{service}/instances");
+        let one = format!("{list}/{instance}");
+        let near = name("shop", "", "near");
+        assert_eq!((sc.get_as(&near, &list).status, sc.get_as(&near, &one).status), (200, 200));
+        let walls = |consumer: &str| {
+            let detail = format!("Provider[{service}] is not for this consumer.");
+            refused(&sc.get_as(consumer, &list), 400_012, &detail);
+            let detail = format!("Instance[{service}/{instance}] is not for this consumer.");
+            refused(&sc.get_as(consumer, &one), 400_017, &detail);
+        };
+        let (stranger, tester) = (name("other", "", "stranger"), name("shop", "testing", "tester"));
+        walls(&stranger);
+        walls(&tester);
+        // The provider opens the one wall, not the other.
+        let open = json!({ "properties": { "allowCrossApp": "true" } });
+        done(&sc.send("PUT", &format!("/registry/microservices/{service}/properties"), &open));
+        assert_eq!((sc.get_as(&stranger, &list).status, sc.get_as(&stranger, &one).status), (200, 200));
+        walls(&tester);
+        refused(&sc.get_as("nobody", &one), 400_012, "Consumer[nobody] does not exist.");
+    });
+}
+
+#[test]
+fn one_instance_has_a_revision_of_its_own() {
+    on_each_database(|server| {
+        let sc = Sc::new(server);
+        let service = sc.shop("cart", "1.0.0");
+        let instance = sc.start_at(&service, 1);
+        let path = format!("/registry/microservices/{service}/instances/{instance}");
+        let rev = revision(&sc.call("GET", &path));
+        let same = sc.call("GET", &format!("{path}?rev={rev}"));
+        assert_eq!((same.status, same.text(), revision(&same)), (304, "", rev.clone()));
+        done(&sc.call("PUT", &format!("{path}/status?value=DOWN")));
+        let changed = sc.call("GET", &format!("{path}?rev={rev}"));
+        assert_eq!(ok(&changed)["instance"]["status"], "DOWN");
+        assert_ne!(revision(&changed), rev);
     });
 }
 
@@ -249,6 +301,22 @@ fn many_questions_at_once_are_sorted_by_what_became_of_them() {
         for body in [json!({}), json!({ "services": [], "instances": null })] {
             refused(&ask(body), 400_001, "services, instances: send 1 to 1000 of them together");
         }
+        // What is wrong with one is wrong with all of it.
+        let good = by_name("cart", "");
+        for bad in [
+            json!({ "services": [good, {}] }),
+            json!({ "services": [good, { "service": null }] }),
+            json!({ "services": [good, { "service": { "appId": "shop", "serviceName": null } }] }),
+            json!({ "services": [good, { "service": { "appId": "", "serviceName": "cart" } }] }),
+            json!({ "services": [good, { "service": { "appId": "shop", "serviceName": "cart", "version": "x" } }] }),
+            json!({ "services": [good], "instances": [{}] }),
+            json!({ "services": [good], "instances": [{ "instance": { "serviceId": service } }] }),
+            json!({ "services": [good], "instances": [{ "instance": { "instanceId": instance, "serviceId": "a b" } }] }),
+        ] {
+            assert_eq!(code(&ask(bad.clone())), 400_001, "{bad}");
+        }
+        let nulls = json!({ "service": { "environment": null, "appId": "shop", "serviceName": "idle", "version": null, "alias": null }, "rev": null });
+        assert_eq!(ok(&ask(json!({ "services": [nulls] })))["services"]["updated"][0]["index"], 0);
         for kind in ["", "?type=", "?type=find"] {
             let answer = sc.send(
                 "POST",

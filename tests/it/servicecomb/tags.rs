@@ -1,6 +1,6 @@
 //! Tags of services.
 
-use super::{Sc, done, field, ok, refused};
+use super::{Sc, code, done, field, ok, refused};
 use crate::support::registry::{on_each_database, on_each_database_with};
 use serde_json::json;
 
@@ -85,11 +85,19 @@ fn tags_choose_among_the_versions_of_a_provider() {
             let of = |zone: &str| sc.call("GET", &format!("/registry/microservices/{id}/instances?tags=zone:{zone}"));
             assert_eq!(field(&ok(&of(zone))["instances"], "hostName"), [zone]);
             assert_eq!(ok(&of("north")), json!({}));
+            let one = field(&ok(&of(zone))["instances"], "instanceId").remove(0);
+            let one = |tags: &str| sc.call("GET", &format!("/registry/microservices/{id}/instances/{one}?tags={tags}"));
+            assert_eq!((one("zone").status, one(&format!("zone:{zone}")).status), (200, 200));
+            assert_eq!(code(&one("lane")), 400_017);
         }
         let find = |tags: &str| sc.call("GET", &format!("/registry/instances?appId=shop&serviceName=cart&tags={tags}"));
         assert_eq!(field(&ok(&find("zone:west"))["instances"], "hostName"), ["west"]);
         assert_eq!(field(&ok(&find(""))["instances"], "hostName"), ["east", "west"]);
         assert_eq!(ok(&find("zone:west,lane:1")), json!({}));
-        refused(&find("zone"), 400_001, "query parameter tags: send key:value pairs between commas");
+        // A name alone stands for any value, as the service centre has it.
+        assert_eq!(field(&ok(&find("zone"))["instances"], "hostName"), ["east", "west"]);
+        assert_eq!(ok(&find("zone,lane")), json!({}));
+        let rule = "query parameter tags: send 1 to 64 characters, letters, digits, _, - and ., a letter first";
+        refused(&find("1"), 400_001, rule);
     });
 }

@@ -97,12 +97,13 @@ fn a_tag_begins_with_a_letter() {
 #[test]
 fn tags_that_are_asked_for_are_pairs_between_commas() {
     let pairs = |text: &str| wanted_tags(text).map(|tags| tags.into_iter().collect::<Vec<_>>());
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let pair = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
     assert_eq!(pairs(""), Ok(vec![]));
     assert_eq!(pairs("a:b,c:d,,"), Ok(vec![pair("a", "b"), pair("c", "d")]));
     assert_eq!(pairs("a:b:c"), Ok(vec![pair("a", "b:c")]));
+    assert_eq!(pairs("a,b:"), Ok(vec![("a".to_owned(), None), pair("b", "")]));
     let many: Vec<String> = (0..101).map(|n| format!("a{n}:b")).collect();
-    for bad in ["a", ":b", "1:b", &many.join(",")] {
+    for bad in ["1", "a b", ":b", "1:b", &many.join(",")] {
         assert!(pairs(bad).is_err(), "{bad:?}");
     }
 }
@@ -246,10 +247,14 @@ fn each_field_of_an_instance_keeps_its_rule() {
 
 #[test]
 fn a_health_check_has_numbers_within_bounds() {
+    let with = |check| checked_instance(|instance| instance.health_check = Some(check)).is_ok();
     let check = |mode: &str, port, interval, times| {
-        let check = HealthCheck { mode: mode.to_owned(), port, interval, times, url: String::new() };
-        checked_instance(|instance| instance.health_check = Some(check)).is_ok()
+        with(HealthCheck { mode: mode.to_owned(), port, interval, times, url: String::new() })
     };
+    for (url, good) in [("", true), ("/up?a=b", true), ("a b", false), (&long(513, false), false)] {
+        let check = HealthCheck { mode: "pull".to_owned(), interval: 1, url: url.to_owned(), ..HealthCheck::default() };
+        assert_eq!(with(check), good, "{url}");
+    }
     for (mode, port, interval, times) in [("", 0, 1, 0), ("push", 65_535, 86_400, 10_000), ("pull", 80, 900, 3)] {
         assert!(check(mode, port, interval, times), "{mode} {port} {interval} {times}");
     }
