@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::support::registry::on_each_database;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::thread::JoinHandle;
 
 /// A shop's items, as a Java client asks for them: by application and environment, by service, by version.
 fn shop(server: &Server) {
@@ -185,40 +188,57 @@ fn who_waits_is_answered_once_something_that_is_meant_changes() {
     });
 }
 
-/// Asks until the answer has the status.
-fn until(server: &Server, query: &str, status: u16) -> Answer {
+/// Takes the one place among those who wait, however often a probe has it first. Returns its connection, and what the
+/// answer is in the end.
+fn wait_for_ever(server: &Server) -> (TcpStream, JoinHandle<io::Result<Answer>>) {
     let mut client = server.connect();
-    (0..100_000)
-        .map(|_| client.send("GET", &format!("{KV}?{query}"), &[], b""))
-        .find(|answer| answer.status == status)
-        .expect("the status")
+    let stream = client.stream();
+    let waiting = std::thread::spawn(move || {
+        loop {
+            let answer = client.try_send("GET", &format!("{KV}?wait=5m"), &[], b"");
+            if answer.as_ref().map_or(0, |answer| answer.status) != 429 {
+                return answer;
+            }
+        }
+    });
+    (stream, waiting)
+}
+
+/// Asks for a place until the answer has the status.
+fn probe_until(server: &Server, status: u16) -> Answer {
+    let mut client = server.connect();
+    loop {
+        let answer = client.send("GET", &format!("{KV}?wait=1ms"), &[], b"");
+        if answer.status == status {
+            return answer;
+        }
+    }
 }
 
 #[test]
 fn as_many_wait_as_may_and_a_client_that_goes_leaves_its_place() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start_with(data.path(), &["--kie-max-waiting", "1"]);
-    let mut first = server.connect();
-    first.write(format!("GET {KV}?wait=5m HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).unwrap();
-    let full = until(&server, "wait=1ms", 429);
+    let (stream, waiting) = wait_for_ever(&server);
+    let full = probe_until(&server, 429);
     assert_eq!(full.header("retry-after"), Some("1"));
     let detail = "kie.max_waiting: as many requests wait as may; ask again in a second, or without wait";
     refused(&full, "429001", "too many requests", detail);
     // Who does not wait needs no place.
     assert_eq!(get(&server, "revision=1").status, 304);
-    drop(first);
-    until(&server, "wait=1ms", 304);
+    stream.shutdown(Shutdown::Both).unwrap();
+    assert!(waiting.join().unwrap().is_err());
+    probe_until(&server, 304);
 }
 
 #[test]
 fn a_server_that_stops_sends_those_away_who_wait() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Server::start_with(data.path(), &["--kie-max-waiting", "1", "--shutdown-timeout", "5m"]);
-    let mut waiting = server.connect();
-    waiting.write(format!("GET {KV}?wait=5m HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).unwrap();
-    until(&server, "wait=1ms", 429);
+    let (_stream, waiting) = wait_for_ever(&server);
+    probe_until(&server, 429);
     server.terminate();
-    assert_eq!(waiting.read_answer(false).unwrap().status, 304);
+    assert_eq!(waiting.join().unwrap().unwrap().status, 304);
     assert!(server.wait().success());
 }
 

@@ -203,6 +203,11 @@ impl Client {
         Client::over(stream)
     }
 
+    /// The connection once more, to end it from elsewhere while an answer is waited for.
+    pub fn stream(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().expect("a descriptor")
+    }
+
     /// A request and its answer; the connection must be usable.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(method, path, headers, body).expect("an answer")
