@@ -21,7 +21,7 @@ impl Registry {
             let new = !entry.schemas.contains_key(&schema.id);
             let count = entry.schemas.len() + usize::from(new);
             draft.check_schemas(count)?;
-            draft.check_room(schema.id.len() + schema.summary.len())?;
+            draft.check_room(schema.id.len() + schema.summary.len(), 0)?;
             let mut listed = entry.service.schemas.clone();
             if !listed.contains(&schema.id) {
                 listed.push(schema.id.clone());

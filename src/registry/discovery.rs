@@ -3,11 +3,11 @@
 use super::change::What;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Family, Microservice, Tenant};
-use super::state::{ServiceState, TenantState};
+use super::state::{ServiceState, TenantState, dependency_bytes};
 use super::version::Rule;
 use super::{Draft, Registry, hex};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Services that one consumer depends on by its own account; each costs a row.
@@ -125,7 +125,8 @@ impl Registry {
             let known = draft.state.tenant(tenant).is_none_or(|entries| {
                 entries.depends(&consumer, &provider) || !entries.services.contains_key(consumer.as_str())
             });
-            if !known {
+            if !known && draft.providers(tenant, &consumer).count() < MOST_PROVIDERS {
+                draft.check_room(dependency_bytes(&provider), 0)?;
                 draft.apply(tenant, What::PutDependency { consumer, provider });
             }
             Ok(())
@@ -143,23 +144,32 @@ impl Registry {
         dependencies: Vec<(String, Vec<Family>)>,
         replace: bool,
     ) -> Outcome<()> {
+        // A consumer that is named twice is one.
+        let mut wanted: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
+        for (consumer, providers) in dependencies {
+            wanted.entry(consumer).or_default().extend(providers);
+        }
         self.change(|draft| {
-            for (consumer, providers) in &dependencies {
+            let mut bytes = 0;
+            for (consumer, providers) in &wanted {
                 draft.service(tenant, consumer)?;
-                let kept = draft.providers(tenant, consumer).filter(|_| !replace);
-                let all = kept.chain(providers).collect::<HashSet<_>>().len();
-                if all > MOST_PROVIDERS {
+                let kept = draft.providers(tenant, consumer).filter(|old| !replace && !providers.contains(old)).count();
+                if kept + providers.len() > MOST_PROVIDERS {
                     let detail = format!("a consumer depends on no more than {MOST_PROVIDERS} services: name fewer");
                     return Err(Fault::new(FaultKind::Quota, detail));
                 }
+                bytes += providers.iter().map(dependency_bytes).sum::<usize>();
             }
-            for (consumer, providers) in dependencies {
+            draft.check_room(bytes, 0)?;
+            for (consumer, mut providers) in wanted {
                 let old: Vec<Family> = draft.providers(tenant, &consumer).cloned().collect();
-                for provider in old.iter().filter(|provider| replace && !providers.contains(provider)) {
-                    let (consumer, provider) = (consumer.clone(), provider.clone());
-                    draft.apply(tenant, What::DropDependency { consumer, provider });
+                for provider in old {
+                    // What is there stays as it is.
+                    if !providers.remove(&provider) && replace {
+                        draft.apply(tenant, What::DropDependency { consumer: consumer.clone(), provider });
+                    }
                 }
-                for provider in providers.into_iter().filter(|provider| !old.contains(provider)) {
+                for provider in providers {
                     draft.apply(tenant, What::PutDependency { consumer: consumer.clone(), provider });
                 }
             }

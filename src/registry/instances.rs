@@ -3,48 +3,18 @@
 use super::change::What;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Instance, Tenant};
-use super::state::endpoints_digest;
+use super::state::{endpoints_digest, instance_bytes};
 use super::watch::{Action, Notice};
 use super::{Draft, Registry};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// About what an instance takes in memory at most: the dialect bounds its body to less.
-const LARGEST: usize = 8 << 10;
-
 impl Registry {
     /// Registers an instance and returns its id: the one that it brings, else the one of an instance of the same
     /// service with the same endpoints, else `new_id`. One that is there already is replaced as a whole, but for the
     /// time of its first registration, and counts as having sent a heartbeat.
-    pub async fn register_instance(&self, tenant: &Tenant, mut instance: Instance, new_id: String) -> Outcome<String> {
-        self.change(|draft| {
-            let entry = draft.service(tenant, &instance.service_id)?;
-            let service = entry.service.clone();
-            if instance.instance_id.is_empty() {
-                let digest = endpoints_digest(&instance.endpoints);
-                let same = entry.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest);
-                instance.instance_id = same.map_or(new_id, |(id, _)| id.to_string());
-            }
-            let id = instance.instance_id.clone();
-            let old = entry.instances.get(id.as_str()).map(|old| old.instance());
-            if old.is_none() && draft.state.instances >= draft.config.max_instances {
-                let most = draft.config.max_instances;
-                let detail = format!("no more than {most} instances: drop some, or raise registry.max_instances");
-                return Err(Fault::new(FaultKind::Quota, detail));
-            }
-            draft.check_room(if old.is_none() { LARGEST } else { 0 })?;
-            let now = draft.wall_seconds.to_string();
-            instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
-            instance.mod_timestamp = now;
-            instance.version.clone_from(&service.version);
-            let action = if old.is_some() { Action::Update } else { Action::Create };
-            draft.apply(tenant, What::PutInstance(Box::new(instance.clone())));
-            draft.notify(action, tenant, &service, instance.clone());
-            // Here and not where the answer is made: a client that does not wait for that must not live for ever.
-            draft.start_term(tenant, &service.service_id, &id);
-            Ok(id)
-        })
-        .await
+    pub async fn register_instance(&self, tenant: &Tenant, instance: Instance, new_id: String) -> Outcome<String> {
+        self.change(|draft| draft.put_instance(tenant, instance, new_id)).await
     }
 
     /// Drops an instance.
@@ -135,6 +105,50 @@ impl Registry {
 }
 
 impl Draft<'_> {
+    /// Registers an instance of a service that is there.
+    pub(super) fn put_instance(&mut self, tenant: &Tenant, mut instance: Instance, new_id: String) -> Outcome<String> {
+        let entry = self.service(tenant, &instance.service_id)?;
+        let service = entry.service.clone();
+        if instance.instance_id.is_empty() {
+            let digest = endpoints_digest(&instance.endpoints);
+            let same = entry.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest);
+            instance.instance_id = same.map_or(new_id, |(id, _)| id.to_string());
+        }
+        let id = instance.instance_id.clone();
+        let old = entry.instances.get(id.as_str());
+        let old_bytes = old.map_or(0, |old| instance_bytes(&old.body));
+        let old = old.map(|old| old.instance());
+        self.check_instances(usize::from(old.is_none()))?;
+        self.check_room(self.new_bytes(&instance), old_bytes)?;
+        let now = self.wall_seconds.to_string();
+        instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
+        instance.mod_timestamp = now;
+        instance.version.clone_from(&service.version);
+        let action = if old.is_some() { Action::Update } else { Action::Create };
+        self.apply(tenant, What::PutInstance(Box::new(instance.clone())));
+        self.notify(action, tenant, &service, instance);
+        // Here and not where the answer is made: a client that does not wait for that must not live for ever.
+        self.start_term(tenant, &service.service_id, &id);
+        Ok(id)
+    }
+
+    /// Whether there may be so many instances more.
+    pub(super) fn check_instances(&self, more: usize) -> Outcome<()> {
+        let most = self.config.max_instances;
+        if more == 0 || self.state.instances + more <= most {
+            return Ok(());
+        }
+        let detail = format!("no more than {most} instances: drop some, or raise registry.max_instances");
+        Err(Fault::new(FaultKind::Quota, detail))
+    }
+
+    /// About what an instance that is to be registered will take in memory.
+    pub(super) fn new_bytes(&self, instance: &Instance) -> usize {
+        // Its times and its version are still to come.
+        const TO_COME: usize = 128;
+        instance_bytes(&serde_json::to_string(instance).unwrap_or_default()) + TO_COME
+    }
+
     /// An instance that is there, and whose it is.
     fn living(&self, tenant: &Tenant, service: &str, instance: &str) -> Outcome<(Arc<super::Microservice>, Instance)> {
         let entry = self.service(tenant, service)?;

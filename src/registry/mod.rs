@@ -53,7 +53,7 @@ use database::{Database, Place};
 use state::State;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, oneshot};
 use writer::Order;
 
@@ -309,9 +309,10 @@ impl Draft<'_> {
         self.changes.push(change);
     }
 
-    /// Whether there is room for so many bytes more.
-    fn check_room(&self, more: usize) -> Outcome<()> {
-        if self.state.bytes.saturating_add(more) <= self.config.max_bytes {
+    /// Whether there is room for so many bytes in the place of some. Whoever takes less than before always finds room.
+    fn check_room(&self, new: usize, old: usize) -> Outcome<()> {
+        let bytes = self.state.bytes.saturating_sub(old).saturating_add(new);
+        if new <= old || bytes <= self.config.max_bytes {
             return Ok(());
         }
         let most = self.config.max_bytes >> 20;
@@ -324,7 +325,13 @@ impl Draft<'_> {
     }
 
     fn notify(&mut self, action: Action, tenant: &Tenant, service: &Arc<Microservice>, instance: Instance) {
-        self.notices.push(Notice { action, tenant: tenant.clone(), service: service.clone(), instance });
+        self.notices.push(Notice {
+            action,
+            tenant: tenant.clone(),
+            service: service.clone(),
+            instance,
+            text: OnceLock::new(),
+        });
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::change::What;
 use super::fault::{Fault, FaultKind, Outcome};
-use super::service::{Family, Framework, Microservice, Tenant};
-use super::state::{ServiceState, service_bytes};
+use super::service::{Family, Framework, Instance, Microservice, Tenant};
+use super::state::{ServiceState, pairs_bytes, service_bytes};
 use super::version::Rule;
 use super::watch::Action;
 use super::{Draft, Registry, hex};
@@ -35,46 +35,61 @@ pub type BatchDropped = (String, Outcome<()>);
 
 impl Registry {
     /// Registers a service and returns its id: that of the same service (environment, application, name, version)
-    /// where there is one, else the one it brings, else one made from those four. `tags` are added to those it has.
+    /// where there is one, else the one it brings, else one made from those four. `tags` are added to those it has, and
+    /// `instances`, each with an id for when it brings none, are registered with it: all of it or nothing.
     pub async fn register_service(
         &self,
         tenant: &Tenant,
         mut service: Microservice,
         tags: BTreeMap<String, String>,
+        instances: Vec<(Instance, String)>,
     ) -> Outcome<String> {
         self.change(|draft| {
             let given = service.service_id.clone();
-            if let Some(same) = draft.same_service(tenant, &service) {
-                if !given.is_empty() && given != same.service_id {
-                    return Err(Fault::new(
-                        FaultKind::ServiceConflict,
-                        "ServiceID conflict or found the same service with different id.",
-                    ));
-                }
-                draft.add_tags(tenant, &same.service_id, tags)?;
-                return Ok(same.service_id.clone());
-            }
-            if draft.state.service(tenant, &given).is_some() {
-                return Err(Fault::new(
-                    FaultKind::ServiceConflict,
-                    "ServiceID conflict or found the same service with different id.",
-                ));
-            }
-            if draft.state.services >= draft.config.max_services {
-                let most = draft.config.max_services;
-                let detail = format!("no more than {most} services: drop some, or raise registry.max_services");
-                return Err(Fault::new(FaultKind::Quota, detail));
-            }
-            draft.check_tags(tags.len())?;
-            draft.check_room(service_bytes(&service))?;
-            if given.is_empty() {
-                service.service_id = service_id(tenant, &service);
+            let conflict = || {
+                let detail = "ServiceID conflict or found the same service with different id.";
+                Fault::new(FaultKind::ServiceConflict, detail)
+            };
+            let same = draft.same_service(tenant, &service);
+            match &same {
+                Some(same) if !given.is_empty() && given != same.service_id => return Err(conflict()),
+                Some(same) => service.service_id.clone_from(&same.service_id),
+                None if draft.state.service(tenant, &given).is_some() => return Err(conflict()),
+                None if given.is_empty() => service.service_id = service_id(tenant, &service),
+                None => {}
             }
             let id = service.service_id.clone();
-            service.timestamp = draft.wall_seconds.to_string();
-            service.mod_timestamp.clone_from(&service.timestamp);
-            draft.apply(tenant, What::PutService(Arc::new(service)));
-            draft.add_tags(tenant, &id, tags)?;
+            // Everything is checked before anything is changed.
+            let mut all_tags = draft.state.service(tenant, &id).map(|entry| entry.tags.clone()).unwrap_or_default();
+            all_tags.extend(tags);
+            draft.check_tags(all_tags.len())?;
+            let mut bytes = pairs_bytes(&all_tags);
+            if same.is_none() {
+                if draft.state.services >= draft.config.max_services {
+                    let most = draft.config.max_services;
+                    let detail = format!("no more than {most} services: drop some, or raise registry.max_services");
+                    return Err(Fault::new(FaultKind::Quota, detail));
+                }
+                bytes += service_bytes(&service);
+            }
+            for (instance, _) in &instances {
+                bytes += draft.new_bytes(instance);
+            }
+            draft.check_instances(instances.len())?;
+            draft.check_room(bytes, 0)?;
+
+            if same.is_none() {
+                service.timestamp = draft.wall_seconds.to_string();
+                service.mod_timestamp.clone_from(&service.timestamp);
+                draft.apply(tenant, What::PutService(Arc::new(service)));
+            }
+            if all_tags != draft.service(tenant, &id)?.tags {
+                draft.apply(tenant, What::PutTags { service: id.clone(), tags: all_tags });
+            }
+            for (mut instance, new_id) in instances {
+                instance.service_id.clone_from(&id);
+                draft.put_instance(tenant, instance, new_id)?;
+            }
             Ok(id)
         })
         .await
@@ -95,7 +110,7 @@ impl Registry {
                 changed.framework = framework;
             }
             changed.mod_timestamp = draft.wall_seconds.to_string();
-            draft.check_room(service_bytes(&changed))?;
+            draft.check_room(service_bytes(&changed), service_bytes(&draft.service(tenant, id)?.service))?;
             draft.apply(tenant, What::PutService(Arc::new(changed)));
             Ok(())
         })
@@ -205,7 +220,7 @@ impl Registry {
             let mut tags = draft.service(tenant, id)?.tags.clone();
             change(&mut tags)?;
             draft.check_tags(tags.len())?;
-            draft.check_room(tags.iter().map(|(key, value)| key.len() + value.len()).sum())?;
+            draft.check_room(pairs_bytes(&tags), pairs_bytes(&draft.service(tenant, id)?.tags))?;
             draft.apply(tenant, What::PutTags { service: id.to_owned(), tags });
             Ok(())
         })
@@ -234,17 +249,6 @@ impl Draft<'_> {
         }
         let detail = format!("no more than {most} tags of a service: drop some, or raise registry.max_tags");
         Err(Fault::new(FaultKind::Quota, detail))
-    }
-
-    /// Adds tags to those that a service has.
-    fn add_tags(&mut self, tenant: &Tenant, id: &str, tags: BTreeMap<String, String>) -> Outcome<()> {
-        let mut all = self.service(tenant, id)?.tags.clone();
-        all.extend(tags);
-        self.check_tags(all.len())?;
-        if all != self.service(tenant, id)?.tags {
-            self.apply(tenant, What::PutTags { service: id.to_owned(), tags: all });
-        }
-        Ok(())
     }
 
     fn drop_service(&mut self, tenant: &Tenant, id: &str, force: bool) -> Outcome<()> {

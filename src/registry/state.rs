@@ -70,11 +70,19 @@ const OVERHEAD: usize = 256;
 
 /// About what a service takes in memory. It is asked before a service is put as well.
 pub(super) fn service_bytes(service: &Microservice) -> usize {
-    let texts =
-        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
     let schemas: usize = service.schemas.iter().map(|id| id.len() + 32).sum();
-    let paths: usize = service.paths.iter().map(|path| path.path.len() + texts(&path.property) + 64).sum();
-    OVERHEAD + service.description.len() + texts(&service.properties) + schemas + paths
+    let paths: usize = service.paths.iter().map(|path| path.path.len() + pairs_bytes(&path.property) + 64).sum();
+    OVERHEAD + service.description.len() + pairs_bytes(&service.properties) + schemas + paths
+}
+
+/// About what a dependency takes in memory, in both of the maps that have it.
+pub(super) fn dependency_bytes(provider: &Family) -> usize {
+    OVERHEAD + 2 * (provider.environment.len() + provider.app_id.len() + provider.name.len())
+}
+
+/// About what tags and the like take in memory.
+pub(super) fn pairs_bytes(pairs: &BTreeMap<String, String>) -> usize {
+    pairs.iter().map(|(key, value)| key.len() + value.len() + 64).sum()
 }
 
 /// About what an instance takes in memory.
@@ -85,8 +93,8 @@ pub(super) fn instance_bytes(body: &str) -> usize {
 impl ServiceState {
     /// About what it takes in memory, with its instances, tags and summaries of contracts.
     pub(super) fn bytes(&self) -> usize {
-        let pairs = self.tags.iter().chain(&self.schemas).map(|(key, value)| key.len() + value.len() + 64);
-        service_bytes(&self.service) + self.instance_bytes + pairs.sum::<usize>()
+        let pairs = pairs_bytes(&self.tags) + pairs_bytes(&self.schemas);
+        service_bytes(&self.service) + self.instance_bytes + pairs
     }
 }
 
@@ -196,6 +204,7 @@ impl State {
         match &change.what {
             What::PutService(service) => self.services += usize::from(tenant.put_service(service.clone(), revision)),
             What::DropService { service } => {
+                self.bytes -= tenant.providers(service).map(dependency_bytes).sum::<usize>();
                 if let Some(dropped) = tenant.drop_service(service) {
                     self.services -= 1;
                     self.instances -= dropped.instances.len();
@@ -246,8 +255,16 @@ impl State {
                     self.instances -= 1;
                 }
             }
-            What::PutDependency { consumer, provider } => tenant.put_dependency(consumer, provider),
-            What::DropDependency { consumer, provider } => tenant.drop_dependency(consumer, provider),
+            What::PutDependency { consumer, provider } => {
+                if tenant.put_dependency(consumer, provider) {
+                    self.bytes += dependency_bytes(provider);
+                }
+            }
+            What::DropDependency { consumer, provider } => {
+                if tenant.drop_dependency(consumer, provider) {
+                    self.bytes -= dependency_bytes(provider);
+                }
+            }
             What::PutDetail(detail) => {
                 let old = tenant.details.insert(detail.head.key.clone(), detail.head.kind.clone());
                 self.details += usize::from(old.is_none());
@@ -325,16 +342,20 @@ impl TenantState {
         Some(dropped)
     }
 
-    fn put_dependency(&mut self, consumer: &str, provider: &Family) {
+    /// Whether it is a new one.
+    fn put_dependency(&mut self, consumer: &str, provider: &Family) -> bool {
         let consumer: Arc<str> = consumer.into();
         self.dependents.entry(provider.clone()).or_default().insert(consumer.clone());
-        self.dependencies.entry(consumer).or_default().insert(provider.clone());
+        self.dependencies.entry(consumer).or_default().insert(provider.clone())
     }
 
-    fn drop_dependency(&mut self, consumer: &str, provider: &Family) {
+    /// Whether it was there.
+    fn drop_dependency(&mut self, consumer: &str, provider: &Family) -> bool {
+        let known = self.depends(consumer, provider);
         let consumer: Arc<str> = consumer.into();
         remove_from(&mut self.dependents, provider, &consumer);
         remove_from(&mut self.dependencies, &consumer, provider);
+        known
     }
 
     /// The versions of a service that goes by the name or, if none does, by the alias.

@@ -47,7 +47,7 @@ fn instance(service: &str, endpoint: &str) -> Instance {
 }
 
 async fn register(registry: &Registry, name: &str) -> String {
-    registry.register_service(&tenant(), service("app", name, "1.0.0"), BTreeMap::new()).await.unwrap()
+    registry.register_service(&tenant(), service("app", name, "1.0.0"), BTreeMap::new(), Vec::new()).await.unwrap()
 }
 
 async fn start(registry: &Registry, service: &str, id: &str) -> String {
@@ -83,8 +83,13 @@ fn everything(registry: &Registry) -> Vec<String> {
     }
     let counted = tenant_counts(&state);
     assert_eq!((state.services, state.instances), counted);
-    let bytes = state.tenants.values().flat_map(|tenant| tenant.services.values()).map(|service| service.bytes());
-    assert_eq!(state.bytes, bytes.sum::<usize>());
+    let services = || state.tenants.values().flat_map(|tenant| &tenant.services);
+    let bytes: usize = services().map(|(_, service)| service.bytes()).sum();
+    let dependencies = state.tenants.values().flat_map(|tenant| {
+        let families = tenant.services.keys().flat_map(|id| tenant.providers(id));
+        families.map(state::dependency_bytes)
+    });
+    assert_eq!(state.bytes, bytes + dependencies.sum::<usize>());
     lines.sort();
     lines
 }
@@ -271,7 +276,7 @@ async fn every_change_of_instances_is_another_revision_and_nothing_else_is() {
     assert!(!is_new("another service").await);
     registry.drop_instance(&t, &provider, "a").await.unwrap();
     assert!(is_new("dropped").await);
-    registry.register_service(&t, service("app", "p", "2.0.0"), BTreeMap::new()).await.unwrap();
+    registry.register_service(&t, service("app", "p", "2.0.0"), BTreeMap::new(), Vec::new()).await.unwrap();
     assert!(is_new("another version").await);
 }
 
@@ -303,7 +308,7 @@ async fn whatever_was_done_is_there_after_a_restart() {
 }
 
 async fn register_refused(registry: &Registry) -> Fault {
-    registry.register_service(&tenant(), service("app", "refused", "1"), BTreeMap::new()).await.unwrap_err()
+    registry.register_service(&tenant(), service("app", "refused", "1"), BTreeMap::new(), Vec::new()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -314,8 +319,8 @@ async fn what_services_take_in_memory_is_bounded() {
         properties: BTreeMap::from([("key".to_owned(), "x".repeat(40 << 10))]),
         ..service("app", name, "1.0.0")
     };
-    let id = registry.register_service(&tenant(), large("one"), BTreeMap::new()).await.unwrap();
-    let refused = registry.register_service(&tenant(), large("two"), BTreeMap::new()).await.unwrap_err();
+    let id = registry.register_service(&tenant(), large("one"), BTreeMap::new(), Vec::new()).await.unwrap();
+    let refused = registry.register_service(&tenant(), large("two"), BTreeMap::new(), Vec::new()).await.unwrap_err();
     assert_eq!(refused.kind, FaultKind::Quota);
     for number in 0.. {
         let one = instance(&id, &format!("rest://{number}"));
@@ -328,7 +333,64 @@ async fn what_services_take_in_memory_is_bounded() {
     registry.change_instance(&tenant(), &id, "i0", |i| i.status = "DOWN".to_owned()).await.unwrap();
     registry.drop_service(&tenant(), &id, true).await.unwrap();
     assert_eq!(registry.image.read().bytes, 0);
-    registry.register_service(&tenant(), large("two"), BTreeMap::new()).await.unwrap();
+    registry.register_service(&tenant(), large("two"), BTreeMap::new(), Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_registry_lets_everybody_take_less_than_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(RegistryConfig { max_bytes: 16 << 10, ..config("", folder.path()) }).await;
+    let id = register(&registry, "one").await;
+    let text = |bytes| BTreeMap::from([("key".to_owned(), "x".repeat(bytes))]);
+    registry.change_service(&tenant(), &id, text(14 << 10), None).await.unwrap();
+    let refused = registry.change_service(&tenant(), &id, text(17 << 10), None).await.unwrap_err();
+    assert_eq!(refused.kind, FaultKind::Quota);
+    registry.change_service(&tenant(), &id, text(13 << 10), None).await.unwrap();
+    registry.change_service(&tenant(), &id, text(15 << 10), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_is_registered_with_all_its_instances_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, clock) = open(RegistryConfig { max_instances: 3, ..config("", folder.path()) }).await;
+    let t = tenant();
+    let with = |copies: usize| {
+        let copies = (0..copies).map(|copy| (instance("", &format!("rest://{copy}")), format!("i{copy}"))).collect();
+        registry.register_service(&t, service("app", "p", "1"), BTreeMap::new(), copies)
+    };
+    assert_eq!(with(4).await.unwrap_err().kind, FaultKind::Quota);
+    assert_eq!(registry.counts(), Counts { services: 0, instances: 0 });
+    let id = with(3).await.unwrap();
+    assert_eq!(registry.instances(&tenant(), &id).unwrap().len(), 3);
+    assert_eq!(pass(&registry, &clock, 20), 3);
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_named_often_depends_on_no_more_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(config("", folder.path())).await;
+    let consumer = register(&registry, "c").await;
+    let named = |from: usize, to: usize| {
+        let families = (from..to).map(|n| Family::new("", "app", &format!("p{n}"))).collect::<Vec<_>>();
+        (consumer.clone(), families)
+    };
+    let too_many = vec![named(0, 6_000), named(6_000, 12_000)];
+    let refused = registry.put_dependencies(&tenant(), too_many, false).await.unwrap_err();
+    assert_eq!((refused.kind, everything(&registry).len()), (FaultKind::Quota, 1));
+    registry.put_dependencies(&tenant(), vec![named(0, 3), named(2, 5)], false).await.unwrap();
+    assert_eq!(everything(&registry).len(), 1 + 5);
+    registry.put_dependencies(&tenant(), vec![named(4, 6)], true).await.unwrap();
+    assert_eq!(everything(&registry).len(), 1 + 2);
+}
+
+#[tokio::test]
+async fn a_registry_whose_database_is_away_can_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(config("", folder.path())).await;
+    register(&registry, "kept").await;
+    hide_tables("", folder.path(), true).await;
+    assert_eq!(register_refused(&registry).await.kind, FaultKind::Unavailable);
+    registry.close().await;
 }
 
 /// Something that clients do, of few services and instances, so that they meet.
@@ -351,7 +413,7 @@ async fn step(registry: &Registry, random: &mut SmallRng) {
                 ..service("app", name, version)
             };
             let tags = BTreeMap::from([("tag".to_owned(), "1".to_owned())]);
-            drop(registry.register_service(&t, new, tags).await);
+            drop(registry.register_service(&t, new, tags, Vec::new()).await);
         }
         3 => drop(registry.change_service(&t, &id, BTreeMap::from([("x".into(), text)]), None).await),
         4..6 => {

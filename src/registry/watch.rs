@@ -4,7 +4,7 @@
 use super::Image;
 use super::service::{Instance, Microservice, Tenant};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 
 /// What a watcher may leave unread. One that leaves more is cut off: it comes back and asks for everything.
@@ -27,6 +27,8 @@ pub struct Notice {
     pub tenant: Tenant,
     pub service: Arc<Microservice>,
     pub instance: Instance,
+    /// What a dialect tells of it, made by whoever tells it first.
+    pub text: OnceLock<Arc<str>>,
 }
 
 type Sender = mpsc::Sender<Arc<Notice>>;

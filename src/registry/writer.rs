@@ -64,7 +64,10 @@ pub(super) async fn run(
                     let _ = order.done.send(Err(Fault::unavailable()));
                 }
                 writer.close().await;
-                writer = recover(&image, &place, &database).await;
+                match recover(&image, &place, &database, &queue).await {
+                    Some(new) => writer = new,
+                    None => return,
+                }
             }
         }
     }
@@ -83,9 +86,14 @@ async fn write(writer: &mut Writer, group: &[Order]) -> Result<()> {
     tokio::time::timeout(PATIENCE, writer.commit(statements)).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Comes back with a writer and a fresh image, however long that takes.
-async fn recover(image: &Image, place: &Place, database: &Database) -> Writer {
-    loop {
+/// Comes back with a writer and a fresh image, however long that takes; without one once the registry is closed.
+async fn recover(
+    image: &Image,
+    place: &Place,
+    database: &Database,
+    queue: &mpsc::UnboundedReceiver<Order>,
+) -> Option<Writer> {
+    while !queue.is_closed() {
         // First of all: what failed a moment ago will hardly work now, and reading everything anew is work.
         tokio::time::sleep(PAUSE).await;
         let renewed = async {
@@ -96,9 +104,10 @@ async fn recover(image: &Image, place: &Place, database: &Database) -> Writer {
         match renewed.await {
             Ok(writer) => {
                 tracing::info!("the registry takes changes again");
-                return writer;
+                return Some(writer);
             }
             Err(error) => tracing::warn!(%error, "the registry still takes no changes"),
         }
     }
+    None
 }

@@ -62,11 +62,9 @@ async fn register(State(context): State<Shared>, head: Head<()>, body: Body) -> 
         own::refuse_another(&own, &service)?;
         return Ok(answer::object(&json!({ "serviceId": own.service_id })));
     }
-    let id = context.registry.register_service(&head.tenant, service, tags).await?;
-    for mut instance in started {
-        instance.service_id.clone_from(&id);
-        context.registry.register_instance(&head.tenant, instance, instances::new_id()?).await?;
-    }
+    let with_ids: Result<Vec<_>, Failure> =
+        started.into_iter().map(|instance| Ok((instance, instances::new_id()?))).collect();
+    let id = context.registry.register_service(&head.tenant, service, tags, with_ids?).await?;
     Ok(answer::object(&json!({ "serviceId": id })))
 }
 

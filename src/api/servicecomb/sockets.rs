@@ -37,6 +37,9 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// Bytes of a client's message.
 const LONGEST: usize = 64;
 
+/// What a socket reads and writes at a time, in bytes.
+const BUFFER: usize = 2 << 10;
+
 /// The server stops.
 const GOING_AWAY: u16 = 1001;
 /// The service is there no more.
@@ -56,6 +59,8 @@ fn accept(context: &Context, upgrade: Upgrade) -> Result<(WebSocketUpgrade, Plac
     let place = context.sockets.open().ok_or_else(|| {
         Refusal::busy("too many web sockets are open, or the server stops: try again, or poll with rev and heartbeats")
     })?;
+    // As given, each socket would take 130 KiB.
+    let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
     Ok((upgrade.max_message_size(LONGEST).max_frame_size(LONGEST), place))
 }
 
@@ -110,7 +115,8 @@ async fn watch(context: Shared, tenant: Tenant, service: String, mut socket: Web
                 let Some(notice) = notice else {
                     return close(socket, TRY_AGAIN, "too much was left unread").await;
                 };
-                if !send(&mut socket, Message::Text(frame(&notice).into())).await {
+                let text = notice.text.get_or_init(|| frame(&notice).into());
+                if !send(&mut socket, Message::Text(text.as_ref().into())).await {
                     return;
                 }
             }
@@ -130,7 +136,7 @@ async fn watch(context: Shared, tenant: Tenant, service: String, mut socket: Web
 
 /// A change as clients read it.
 fn frame(notice: &Notice) -> String {
-    let Notice { action, tenant, service, instance } = notice;
+    let Notice { action, tenant, service, instance, .. } = notice;
     let action = match action {
         Action::Create => "CREATE",
         Action::Update => "UPDATE",

@@ -19,6 +19,10 @@ pub(super) mod tests;
 
 use crate::error::{Error, Result};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a database may take to say goodbye.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// A value of a row or a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,12 +179,16 @@ impl Writer {
 
     pub(super) async fn close(self) {
         use sqlx::Connection;
-        let closed = match self {
-            Writer::Sqlite(connection) => connection.close().await,
-            Writer::Postgres(connection) => connection.close().await,
+        let closing = async {
+            match self {
+                Writer::Sqlite(connection) => connection.close().await,
+                Writer::Postgres(connection) => connection.close().await,
+            }
         };
-        if let Err(error) = closed {
-            tracing::warn!(%error, "closing the registry's database");
+        match tokio::time::timeout(CLOSING, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "closing the registry's database"),
+            Err(_) => tracing::warn!("the registry's database does not say goodbye"),
         }
     }
 }
