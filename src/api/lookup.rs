@@ -215,7 +215,7 @@ pub(super) async fn work<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let stop = Stop::after(context.config.query.timeout);
     let _waiting = Waiting(stop.clone());
-    let place = place(&context.lookups.at_once).await?;
+    let place = place(&context.lookups.at_once, &stop).await?;
     let snapshot = context.store.snapshot();
     let task = tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -233,9 +233,17 @@ pub(super) fn mark_damage(damaged: &[String], response: &mut Response) {
     Outcome::mark(incomplete(damaged), response);
 }
 
-async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+/// Waits for a place, as long as the query may take.
+async fn place(places: &Arc<Semaphore>, stop: &Stop) -> Result<OwnedSemaphorePermit, Refusal> {
     let closed = |_| Refusal::busy("the server is stopping\nask again in a second");
-    places.clone().acquire_owned().await.map_err(closed)
+    let waiting = places.clone().acquire_owned();
+    match stop.left() {
+        None => waiting.await.map_err(closed),
+        Some(time) => match tokio::time::timeout(time, waiting).await {
+            Ok(place) => place.map_err(closed),
+            Err(_) => Err(Refusal::busy("too many queries are under way\nask again in a second")),
+        },
+    }
 }
 
 async fn answer<S: Source>(
@@ -246,7 +254,7 @@ async fn answer<S: Source>(
 ) -> Result<Outcome, Refusal> {
     let stop = Stop::after(context.config.query.timeout);
     let waiting = Waiting(stop.clone());
-    let place = place(places).await?;
+    let place = place(places, &stop).await?;
     let (head, answer) = oneshot::channel();
     let sender = Sender {
         handle: Handle::current(),

@@ -26,6 +26,7 @@ mod grpc;
 mod kie;
 mod lookup;
 mod metrics;
+mod object;
 mod observed;
 mod project;
 mod refusal;

@@ -30,6 +30,11 @@ impl Stop {
         self.gone.store(true, Ordering::Relaxed);
     }
 
+    /// How much time is left; none where there is no end to it.
+    pub fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
+    }
+
     /// # Errors
     /// Busy, where the work is to be given up.
     pub fn check(&self) -> Result<()> {

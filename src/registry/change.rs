@@ -5,6 +5,7 @@ use super::accounts::AccountWhat;
 use super::details::DetailHead;
 use super::items;
 use super::service::{Family, Instance, Microservice, Tenant};
+use super::state::service_bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,6 +63,18 @@ pub struct Detail {
 }
 
 impl What {
+    /// About how many bytes it has while it waits to be written.
+    pub(super) fn weight(&self) -> usize {
+        const HEAD: usize = 1 << 10;
+        HEAD + match self {
+            What::PutService(service) => service_bytes(service),
+            What::PutSchema(schema) => schema.text.as_ref().map_or(0, String::len),
+            What::PutDetail(detail) => detail.body.as_ref().map_or(0, String::len),
+            What::Item(change) => change.weight(),
+            _ => 0,
+        }
+    }
+
     /// The service that it is about, unless it is about how services hang together.
     pub(super) fn service(&self) -> Option<&str> {
         match self {

@@ -71,13 +71,14 @@ impl Registry {
         };
         let may_call = |provider: &Microservice| consumer.as_ref().is_none_or(|consumer| provider.lets(consumer));
         let versions = entries.versions(&find.provider, find.rule);
-        let providers: Vec<&ServiceState> = versions
-            .into_iter()
-            .filter(|entry| may_call(&entry.service))
-            .filter(|entry| entry.has_tags(find.tags))
-            .collect();
+        let mut providers = versions;
+        providers.retain(|entry| may_call(&entry.service));
+        // One depends on what one may call, whether or not it has the tags today.
+        let may_call_any = !providers.is_empty();
+        providers.retain(|entry| entry.has_tags(find.tags));
         let found = self.found(&providers, find.revision, now);
-        let unknown = find.consumer.filter(|id| !entries.depends(id, &find.provider)).map(str::to_owned);
+        let unknown =
+            find.consumer.filter(|_| may_call_any).filter(|id| !entries.depends(id, &find.provider)).map(str::to_owned);
         drop(state);
         if let Some(consumer) = unknown {
             self.record_dependency(tenant, consumer, find.provider);

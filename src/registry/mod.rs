@@ -52,13 +52,16 @@ use change::{Change, What};
 use database::{Database, Place};
 use state::State;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, oneshot};
 use writer::Order;
 
 /// The registry's own time advances by so many microseconds between two ticks at most.
 const MOST_AT_A_TICK: i64 = 5_000_000;
+
+/// Above so many bytes of changes that wait to be written no more are taken.
+const MOST_QUEUED: usize = 64 << 20;
 
 /// Where the registry is, and how much it takes.
 #[derive(Clone, Debug)]
@@ -138,6 +141,8 @@ struct Image {
     open: AtomicBool,
     /// The registry's own time, in microseconds.
     now: AtomicI64,
+    /// About how many bytes of changes wait to be written.
+    queued: AtomicUsize,
     watchers: watch::Watchers,
     /// Taken after the state where both are.
     feed: items::Feed,
@@ -159,6 +164,12 @@ impl Image {
 
     fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    /// What these held of the room for changes that wait is free.
+    fn give_back(&self, orders: &[Order]) {
+        let weight = orders.iter().map(|order| order.weight).sum();
+        self.queued.fetch_sub(weight, Ordering::Relaxed);
     }
 
     /// Whoever plans a change from now on is refused; whoever did has sent it to the queue.
@@ -206,6 +217,7 @@ impl Registry {
             state: RwLock::default(),
             open: AtomicBool::new(false),
             now: AtomicI64::new(0),
+            queued: AtomicUsize::new(0),
             watchers: watch::Watchers::default(),
             feed: items::Feed::new(config.max_waiting),
             expiry: Mutex::default(),
@@ -266,7 +278,8 @@ impl Registry {
         plan: impl FnOnce(&mut Draft<'_>) -> Outcome<T>,
     ) -> Outcome<(T, oneshot::Receiver<Outcome<()>>)> {
         let mut state = self.image.write();
-        if !self.takes_changes() {
+        // A database that stands still lets changes pile up, of clients that are long gone, too.
+        if !self.takes_changes() || self.image.queued.load(Ordering::Relaxed) > MOST_QUEUED {
             return Err(Fault::unavailable());
         }
         let mut draft = Draft {
@@ -280,10 +293,12 @@ impl Registry {
         };
         let planned = plan(&mut draft)?;
         let Draft { changes, notices, .. } = draft;
+        let weight = changes.iter().map(|change| change.what.weight()).sum();
+        self.image.queued.fetch_add(weight, Ordering::Relaxed);
         let (done, waits) = oneshot::channel();
         // Under the lock, so that the queue has the order of the image.
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let sent = queue.as_ref().is_some_and(|queue| queue.send(Order { changes, notices, done }).is_ok());
+        let sent = queue.as_ref().is_some_and(|queue| queue.send(Order { changes, notices, weight, done }).is_ok());
         if sent { Ok((planned, waits)) } else { Err(Fault::unavailable()) }
     }
 }

@@ -384,6 +384,90 @@ async fn a_consumer_that_is_named_often_depends_on_no_more_than_it_may() {
 }
 
 #[tokio::test]
+async fn who_may_not_call_a_service_neither_depends_on_it_nor_is_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, _) = open(config("", folder.path())).await;
+    let t = tenant();
+    let open_to_all = Microservice {
+        properties: BTreeMap::from([("allowCrossApp".to_owned(), "true".to_owned())]),
+        ..service("another", "open", "1")
+    };
+    let hidden = registry.register_service(&t, service("another", "hidden", "1"), BTreeMap::new(), Vec::new()).await;
+    let shown = registry.register_service(&t, open_to_all, BTreeMap::new(), Vec::new()).await.unwrap();
+    let (hidden, consumer, tags) = (hidden.unwrap(), register(&registry, "c").await, BTreeMap::new());
+    for name in ["hidden", "open"] {
+        let provider = Family::new("", "another", name);
+        let find = Find { consumer: Some(&consumer), provider, rule: Rule::All, tags: &tags, revision: "" };
+        registry.find(&t, find).unwrap();
+    }
+    let providers: Vec<_> = registry.providers(&t, &consumer).unwrap();
+    assert_eq!(providers.iter().map(|it| it.service_id.as_str()).collect::<Vec<_>>(), [shown.as_str()]);
+
+    // Who depended on it while it was open is not told of what comes after.
+    let mut watcher = registry.watch(&t, &consumer).unwrap();
+    start(&registry, &hidden, "unseen").await;
+    start(&registry, &shown, "seen").await;
+    registry.change_service(&t, &shown, BTreeMap::new(), None).await.unwrap();
+    start(&registry, &shown, "unseen").await;
+    registry.change_service(&t, &shown, BTreeMap::from([("allowCrossApp".into(), "true".into())]), None).await.unwrap();
+    start(&registry, &shown, "seen again").await;
+    let mut told = Vec::new();
+    while let Ok(notice) = watcher.try_recv() {
+        told.push(notice.instance.instance_id.clone());
+    }
+    assert_eq!(told, ["seen", "seen again"]);
+    registry.drop_service(&t, &hidden, true).await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_that_wait_for_a_database_that_stands_still_are_bounded() {
+    over_each("still", async |url, folder| {
+        let (registry, _) = open(config(&url, &folder)).await;
+        let id = register(&registry, "one").await;
+        let stop = lock_tables(&url, &folder).await;
+        let schema = |n: usize| Schema {
+            service: id.clone(),
+            id: format!("s{}", n % 50),
+            text: Some("x".repeat(2 << 20)),
+            ..Schema::default()
+        };
+        let mut taken = 0;
+        // Clients that hang up: each is polled once.
+        while registry.put_schema(&tenant(), schema(taken)).now_or_never().is_none() {
+            taken += 1;
+            assert!(taken < 100);
+        }
+        assert_eq!(taken, 32);
+        drop(stop);
+        // What waited is written, and there is room again.
+        registry.put_schema(&tenant(), schema(0)).await.unwrap_or_else(|_| ());
+        while registry.image.queued.load(Ordering::Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+        registry.put_schema(&tenant(), schema(0)).await.unwrap();
+        registry.close().await;
+    })
+    .await;
+}
+
+/// Keeps everybody from writing until dropped.
+async fn lock_tables(url: &str, folder: &Path) -> Box<dyn std::any::Any> {
+    if url.is_empty() {
+        let file = folder.join("registry").join("registry.sqlite");
+        let mut other = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        Box::new(other)
+    } else {
+        let mut other = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql("BEGIN; LOCK TABLE service_schemas, services IN EXCLUSIVE MODE")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        Box::new(other)
+    }
+}
+
+#[tokio::test]
 async fn a_registry_whose_database_is_away_can_be_closed() {
     let folder = tempfile::tempdir().unwrap();
     let (registry, _) = open(config("", folder.path())).await;

@@ -69,6 +69,11 @@ impl Watchers {
             let Some(tenant) = state.tenant(&notice.tenant) else { continue };
             let notice = Arc::new(notice);
             for consumer in tenant.consumers(&notice.service) {
+                // What is recorded may be of a time when it could be called.
+                let entry = tenant.services.get(&consumer);
+                if !entry.is_some_and(|entry| notice.service.lets(&entry.service)) {
+                    continue;
+                }
                 let key = (notice.tenant.clone(), consumer.to_string());
                 if let Some(senders) = watchers.get_mut(&key) {
                     senders.retain(|sender| sender.try_send(notice.clone()).is_ok());

@@ -31,6 +31,8 @@ pub(super) struct Order {
     pub(super) changes: Vec<Change>,
     /// What watchers are told once the changes are on disk.
     pub(super) notices: Vec<Notice>,
+    /// About how many bytes the changes have.
+    pub(super) weight: usize,
     pub(super) done: oneshot::Sender<Outcome<()>>,
 }
 
@@ -44,7 +46,9 @@ pub(super) async fn run(
 ) {
     let mut group = Vec::new();
     while queue.recv_many(&mut group, MOST_IN_A_GROUP).await > 0 {
-        match write(&mut writer, &group).await {
+        let written = write(&mut writer, &group).await;
+        image.give_back(&group);
+        match written {
             Ok(()) => {
                 for order in group.drain(..) {
                     image.feed.tell(&order.changes);
@@ -58,6 +62,7 @@ pub(super) async fn run(
                 image.refuse_changes();
                 // Nobody adds to the queue now.
                 while let Ok(order) = queue.try_recv() {
+                    image.give_back(std::slice::from_ref(&order));
                     group.push(order);
                 }
                 for order in group.drain(..) {

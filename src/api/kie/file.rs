@@ -1,5 +1,6 @@
 //! Items as a file: imported and exported.
 
+use super::super::object::Object;
 use super::super::{Context, Shared, body};
 use super::answer::{
     self, ABORTED, BAD_EXPORT, BAD_FILE, Document, EMPTY_FILE, Exported, Failure, Form, Outcome, SKIPPED, answer,
@@ -107,14 +108,14 @@ async fn posted(context: &Context, request: Request) -> Outcome<Bytes> {
 /// Checks each item of a file by itself. Labels that the request names stand in the place of an item's own.
 fn plan(file: &[u8], labels: Option<&Labels>) -> Outcome<(Vec<Planned>, Vec<NewItem>)> {
     let bad = |e| Failure::new(BAD_FILE, format!("the file is not {{\"data\":[..]}}: {e}"));
-    let data = serde_json::from_slice::<File<'_>>(file).map_err(bad)?.data;
+    let data = serde_json::from_slice::<Object<File<'_>>>(file).map_err(bad)?.0.data;
     request::bounded("data", data.len(), BAD_FILE)?;
     let mut items = Vec::with_capacity(data.len());
     // A null stands for no item.
     let data = data.iter().filter(|text| text.get() != "null");
     let planned = data.enumerate().map(|(place, text)| {
-        let (mut names, checked) = match serde_json::from_str::<Loose>(text.get()) {
-            Ok(loose) => (loose.names(), loose.check()),
+        let (mut names, checked) = match serde_json::from_str::<Object<Loose>>(text.get()) {
+            Ok(Object(loose)) => (loose.names(), loose.check()),
             Err(e) => {
                 let failure = Failure::new(BAD_FILE, format!("data[{place}] is not as expected: {e}"));
                 ((String::new(), Labels::new()), Err(failure))

@@ -1,5 +1,6 @@
 //! What requests bring: the tenant, the query's parameters, JSON bodies.
 
+use super::super::object::Object;
 use super::super::{Context, body};
 use super::answer::{BAD_EXPORT, Failure, INVALID, OBSERVE, Outcome};
 use super::rules;
@@ -205,7 +206,8 @@ fn duration(text: &str) -> Option<Duration> {
 pub(super) async fn json<T: DeserializeOwned>(context: &Context, headers: &HeaderMap, body: Body) -> Outcome<T> {
     body::refuse_binary(headers)?;
     let body = body::read(context, headers, body).await?;
-    serde_json::from_slice(&body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))
+    let read = serde_json::from_slice::<Object<T>>(&body);
+    read.map(|Object(request)| request).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))
 }
 
 /// The field `ids` of a body.
@@ -219,7 +221,7 @@ pub(super) async fn ids(context: &Context, headers: &HeaderMap, body: Body, code
     body::refuse_binary(headers)?;
     let body = body::read(context, headers, body).await?;
     let bad = |e: serde_json::Error| Failure::new(code, format!("the body is not as expected: {e}"));
-    let ids = serde_json::from_slice::<Ids<'_>>(&body).map_err(bad)?.ids;
+    let ids = serde_json::from_slice::<Object<Ids<'_>>>(&body).map_err(bad)?.0.ids;
     bounded("field ids", ids.len(), code)?;
     let ids = ids.iter().map(|id| serde_json::from_str(id.get())).collect::<Result<Vec<String>, _>>().map_err(bad)?;
     // One that no item can have is none that is there.

@@ -1,5 +1,6 @@
 //! Instances: registered, kept alive, changed, found and watched.
 
+use super::super::object::Object;
 use super::super::{Context, Route, Shared};
 use super::answer::{self, Answer, Failure, REVISION};
 use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY, or_default};
@@ -13,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use rand::TryRngCore;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,17 +61,19 @@ pub(super) static ROUTES: &[Route] = &[
 
 /// Heartbeats of one request.
 const MOST_HEARTBEATS: usize = 10_000;
+/// Bytes of instances that one request of many questions is answered.
+const MOST_ANSWERED: usize = 32 << 20;
 /// Services and instances that one request asks for.
 const MOST_QUESTIONS: usize = 1_000;
 
 #[derive(Deserialize)]
 struct Registration {
-    instance: Option<Instance>,
+    instance: Option<Object<Instance>>,
 }
 
 async fn register(State(context): State<Shared>, head: Head<String>, body: Body) -> Answer {
     let request: Registration = request::json(&context, &head.headers, body, INSTANCE_BODY).await?;
-    let mut instance = request.instance.ok_or_else(|| Failure::invalid("instance: send an object"))?;
+    let Object(mut instance) = request.instance.ok_or_else(|| Failure::invalid("instance: send an object"))?;
     instance.service_id = head.path;
     rules::service_id("path: the service's id", &instance.service_id)?;
     rules::instance(&mut instance)?;
@@ -90,7 +92,7 @@ pub(super) fn new_id() -> Result<String, Failure> {
 
 async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer {
     rules::service_id("path: the service's id", &head.path)?;
-    if !may_find(&context, &head.tenant, &head.headers, &head.path)? {
+    if !may_find(&context, &head.tenant, consumer(&head.headers)?, &head.path)? {
         return Err(Failure::new(400_012, format!("Provider[{}] is not for this consumer.", head.path)).into());
     }
     let tags = rules::wanted_tags(&head.query.text("tags"))?;
@@ -102,8 +104,8 @@ async fn of_service(State(context): State<Shared>, head: Head<String>) -> Answer
 }
 
 /// Whether whoever asks may find a provider. A consumer that is named must be there.
-fn may_find(context: &Context, tenant: &Tenant, headers: &HeaderMap, provider: &str) -> Result<bool, Failure> {
-    let Some(consumer) = consumer(headers)? else { return Ok(true) };
+fn may_find(context: &Context, tenant: &Tenant, consumer: Option<&str>, provider: &str) -> Result<bool, Failure> {
+    let Some(consumer) = consumer else { return Ok(true) };
     let missing = |failure: Failure| match failure.code {
         400_012 => Failure::new(400_012, format!("Consumer[{consumer}] does not exist.")),
         _ => failure,
@@ -111,6 +113,11 @@ fn may_find(context: &Context, tenant: &Tenant, headers: &HeaderMap, provider: &
     let consumer = read(context, tenant, consumer).map_err(missing)?;
     let own = own::by_id(context, tenant, provider).is_some();
     Ok(own || read(context, tenant, provider)?.lets(&consumer))
+}
+
+/// An instance that a consumer may not find.
+fn hidden(service: &str, instance: &str) -> Failure {
+    Failure::new(400_017, format!("Instance[{service}/{instance}] is not for this consumer."))
 }
 
 fn consumer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
@@ -129,11 +136,10 @@ async fn one(State(context): State<Shared>, head: Head<(String, String)>) -> Ans
     let found = if own::by_id(&context, &head.tenant, service).is_some() && instance == own::INSTANCE {
         own::found(&context, head.reached_at(), &revision)
     } else {
-        let allowed = may_find(&context, &head.tenant, &head.headers, service)?;
+        let allowed = may_find(&context, &head.tenant, consumer(&head.headers)?, service)?;
         let tagged = allowed && context.registry.is_tagged(&head.tenant, service, &tags)?;
         if !tagged {
-            let detail = format!("Instance[{service}/{instance}] is not for this consumer.");
-            return Err(Failure::new(400_017, detail).into());
+            return Err(hidden(service, instance).into());
         }
         Found::of_one(context.registry.instance(&head.tenant, service, instance)?, &revision)
     };
@@ -375,7 +381,8 @@ async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) ->
     let in_body = request.consumer_service_id.filter(|id| !id.is_empty());
     let consumer = consumer(&head.headers)?.or(in_body.as_deref());
     let tags = WantedTags::new();
-    let mut answers = serde_json::Map::new();
+    let mut parts = Vec::new();
+    let mut room = MOST_ANSWERED;
     if !services.is_empty() {
         let mut sorted = Sorted::default();
         for (index, question) in services.iter().enumerate() {
@@ -385,21 +392,25 @@ async fn find_many(State(context): State<Shared>, head: Head<()>, body: Body) ->
                 Some(_) => Ok(own::found(&context, head.reached_at(), revision)),
                 None => question.service.ask(&context, &head.tenant, consumer, &tags, revision),
             };
-            sorted.add(index, found);
+            sorted.add(index, found, &mut room)?;
         }
-        answers.insert("services".to_owned(), sorted.into_json());
+        parts.push(format!("\"services\":{}", sorted.into_json()));
     }
     if !instances.is_empty() {
         let mut sorted = Sorted::default();
         for (index, question) in instances.iter().enumerate() {
             let OneInstance { service_id, instance_id } = &question.instance;
             let revision = question.rev.as_deref().unwrap_or_default();
-            let found = context.registry.instance(&head.tenant, service_id, instance_id);
-            sorted.add(index, found.map(|body| Found::of_one(body, revision)).map_err(Failure::from));
+            let found = match may_find(&context, &head.tenant, consumer, service_id) {
+                Ok(true) => context.registry.instance(&head.tenant, service_id, instance_id).map_err(Failure::from),
+                Ok(false) => Err(hidden(service_id, instance_id)),
+                Err(failure) => Err(failure),
+            };
+            sorted.add(index, found.map(|body| Found::of_one(body, revision)), &mut room)?;
         }
-        answers.insert("instances".to_owned(), sorted.into_json());
+        parts.push(format!("\"instances\":{}", sorted.into_json()));
     }
-    Ok(answer::object(&Value::Object(answers)))
+    Ok(answer::json(format!("{{{}}}", parts.join(","))))
 }
 
 /// Answers of a batch, by what became of each.
@@ -408,20 +419,26 @@ struct Sorted {
     /// By code: the numbers of the questions, and the first one's failure.
     failed: BTreeMap<u32, (Vec<usize>, Option<Failure>)>,
     not_modified: Vec<usize>,
-    updated: Vec<Value>,
+    /// Each as JSON.
+    updated: Vec<String>,
 }
 
 impl Sorted {
-    fn add(&mut self, index: usize, outcome: Result<Found, Failure>) {
+    /// `room` is what the whole answer may still have.
+    fn add(&mut self, index: usize, outcome: Result<Found, Failure>, room: &mut usize) -> Result<(), Failure> {
         match outcome {
             Ok(Found { instances: None, .. }) => self.not_modified.push(index),
             Ok(Found { instances: Some(bodies), revision }) => {
-                let bodies: Vec<&RawValue> = bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect();
-                let mut updated = json!({ "index": index, "rev": revision });
-                if !bodies.is_empty() {
-                    updated["instances"] = json!(bodies);
-                }
-                self.updated.push(updated);
+                let length: usize = bodies.iter().map(|body| body.len() + 1).sum();
+                *room = room.checked_sub(length).ok_or_else(|| {
+                    let most = MOST_ANSWERED >> 20;
+                    Failure::invalid(format!("the answer is longer than {most} MiB: ask for fewer services at a time"))
+                })?;
+                let instances = match bodies.is_empty() {
+                    true => String::new(),
+                    false => format!(",\"instances\":[{}]", bodies.join(",")),
+                };
+                self.updated.push(format!("{{\"index\":{index},\"rev\":\"{revision}\"{instances}}}"));
             }
             Err(failure) => {
                 let (indexes, first) = self.failed.entry(failure.code).or_default();
@@ -429,23 +446,24 @@ impl Sorted {
                 first.get_or_insert(failure);
             }
         }
+        Ok(())
     }
 
-    fn into_json(self) -> Value {
-        let mut answer = serde_json::Map::new();
+    fn into_json(self) -> String {
+        let mut parts = Vec::new();
         if !self.failed.is_empty() {
             let failed = self
                 .failed
                 .into_values()
                 .filter_map(|(indexes, failure)| Some(json!({ "indexes": indexes, "error": failure?.to_json() })));
-            answer.insert("failed".to_owned(), failed.collect());
+            parts.push(format!("\"failed\":{}", Value::from_iter(failed)));
         }
         if !self.not_modified.is_empty() {
-            answer.insert("notModified".to_owned(), json!(self.not_modified));
+            parts.push(format!("\"notModified\":{}", json!(self.not_modified)));
         }
         if !self.updated.is_empty() {
-            answer.insert("updated".to_owned(), Value::Array(self.updated));
+            parts.push(format!("\"updated\":[{}]", self.updated.join(",")));
         }
-        Value::Object(answer)
+        format!("{{{}}}", parts.join(","))
     }
 }

@@ -1,5 +1,6 @@
 //! What requests bring: the tenant, the query's parameters, JSON bodies, and the rules that fields keep.
 
+use super::super::object::Object;
 use super::super::{Context, body};
 use super::answer::{Failure, Refused};
 use crate::registry::Tenant;
@@ -148,7 +149,9 @@ pub(super) async fn json<T: DeserializeOwned>(
     if body.len() > most {
         return Err(Failure::invalid(format!("the body is larger than {most} bytes: send less")).into());
     }
-    serde_json::from_slice(&body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")).into())
+    let read = serde_json::from_slice::<Object<T>>(&body);
+    read.map(|Object(request)| request)
+        .map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")).into())
 }
 
 /// A rule that texts keep: how long they may be, and of what.

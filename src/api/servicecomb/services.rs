@@ -1,5 +1,6 @@
 //! Services: registered, looked for, read, changed and dropped.
 
+use super::super::object::Object;
 use super::super::{Context, Route, Shared};
 use super::answer::{self, Answer, Failure, Refused};
 use super::request::{self, Head, PROPERTIES_BODY, USUAL_BODY};
@@ -39,19 +40,20 @@ const MOST_DROPPED: usize = 10_000;
 /// Rules, which say who may find a service, may come too; the service centre itself has given them up.
 #[derive(Deserialize)]
 struct Registration {
-    service: Option<Microservice>,
+    service: Option<Object<Microservice>>,
     tags: Option<BTreeMap<String, Option<String>>>,
-    instances: Option<Vec<Instance>>,
+    instances: Option<Vec<Object<Instance>>>,
 }
 
 async fn register(State(context): State<Shared>, head: Head<()>, body: Body) -> Answer {
     let request: Registration = request::json(&context, &head.headers, body, USUAL_BODY).await?;
-    let mut service = request.service.ok_or_else(|| Failure::invalid("service: send an object"))?;
+    let Object(mut service) = request.service.ok_or_else(|| Failure::invalid("service: send an object"))?;
     let settings = &context.config.registry;
     rules::service(&mut service, settings.max_schemas)?;
     let tags = texts(request.tags);
     rules::tags(&tags, settings.max_tags)?;
-    let mut started = request.instances.unwrap_or_default();
+    let mut started: Vec<Instance> =
+        request.instances.unwrap_or_default().into_iter().map(|Object(instance)| instance).collect();
     if started.len() > MOST_INSTANCES {
         return Err(Failure::invalid(format!("instances: send up to {MOST_INSTANCES}")).into());
     }

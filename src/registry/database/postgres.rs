@@ -44,6 +44,15 @@ impl Place {
 
     pub(super) async fn open(&self) -> Result<sqlx::PgPool> {
         let mut first = within(self.options.connect()).await.map_err(|e| self.failed(&e))?;
+        let asked = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut first);
+        let encoding: String = within(asked).await.map_err(|e| self.failed(&e))?;
+        if encoding != "UTF8" {
+            let database = self.options.get_database().unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "the registry's database {database} is encoded in {encoding}, which cannot take every text: make one \
+                 with ENCODING 'UTF8' TEMPLATE template0"
+            )));
+        }
         migrations::migrator().run(&mut first).await.map_err(|e| migrations::failed(&e))?;
         first.close().await.map_err(|e| self.failed(&e))?;
         let options = PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);

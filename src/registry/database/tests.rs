@@ -15,20 +15,38 @@ pub(in crate::registry) async fn over_each<F: Future<Output = ()>>(
         eprintln!("skipped over PostgreSQL: SPANLAKE_POSTGRES names no server");
         return;
     };
-    let database = format!("spanlake_unit_{}_{name}", std::process::id());
-    let admin = |sql: String| {
-        let server = server.clone();
-        async move {
-            let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
-            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-        }
-    };
-    admin(format!("CREATE DATABASE {database}")).await;
-    let mut url = url::Url::parse(&server).unwrap();
-    url.set_path(&database);
     let folder = tempfile::tempdir().unwrap();
-    scenario(url.into(), folder.path().to_owned()).await;
+    let utf8 = "ENCODING 'UTF8' TEMPLATE template0";
+    with_database(&server, name, utf8, |url| scenario(url, folder.path().to_owned())).await;
+}
+
+/// Makes a database for a while.
+async fn with_database<F: Future<Output = ()>>(server: &str, name: &str, how: &str, use_it: impl FnOnce(String) -> F) {
+    let database = format!("spanlake_unit_{}_{name}", std::process::id());
+    let admin = async |sql: String| {
+        let mut connection = sqlx::PgConnection::connect(server).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    };
+    admin(format!("CREATE DATABASE {database} {how}")).await;
+    let mut url = url::Url::parse(server).unwrap();
+    url.set_path(&database);
+    use_it(url.into()).await;
     admin(format!("DROP DATABASE {database} WITH (FORCE)")).await;
+}
+
+/// One text that it cannot take would fail whatever else is written with it.
+#[tokio::test]
+async fn a_database_that_cannot_take_every_text_is_refused() {
+    let Ok(server) = std::env::var("SPANLAKE_POSTGRES") else {
+        eprintln!("skipped: SPANLAKE_POSTGRES names no server");
+        return;
+    };
+    let ascii = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    with_database(&server, "ascii", ascii, async |url| {
+        let refused = Place::parse(&url, Path::new("/")).unwrap().open().await.unwrap_err();
+        assert!(refused.message().contains("is encoded in SQL_ASCII"), "{refused}");
+    })
+    .await;
 }
 
 #[tokio::test]

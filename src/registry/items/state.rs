@@ -28,6 +28,14 @@ pub(in crate::registry) enum Change {
 }
 
 impl Change {
+    /// Bytes of the value that it brings.
+    pub(in crate::registry) fn weight(&self) -> usize {
+        match self {
+            Change::Put { value: Some(value), .. } => value.len(),
+            _ => 0,
+        }
+    }
+
     pub(super) fn revision(&self) -> i64 {
         match self {
             Change::Put { item, .. } => item.update_revision,

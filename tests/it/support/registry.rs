@@ -71,7 +71,7 @@ impl Postgres {
         let created = Postgres { server, database };
         // A run that was killed may have left one of the same name.
         created.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", created.database));
-        created.run(&format!("CREATE DATABASE {}", created.database));
+        created.run(&format!("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", created.database));
         created
     }
 
