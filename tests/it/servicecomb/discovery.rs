@@ -2,7 +2,7 @@
 
 use super::{Sc, code, done, field, ok, refused};
 use crate::support::registry::on_each_database;
-use crate::support::server::Answer;
+use crate::support::server::{Answer, Server};
 use serde_json::{Value, json};
 
 fn hosts(answer: &Answer) -> Vec<String> {
@@ -325,5 +325,46 @@ fn many_questions_at_once_are_sorted_by_what_became_of_them() {
             );
             refused(&answer, 400_001, "query parameter type: send query");
         }
+    });
+}
+
+/// A few kilobytes of a question could otherwise ask for gigabytes.
+#[test]
+fn a_batch_that_asks_for_too_much_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let sc = Sc::new(&server);
+    let service = sc.shop("cart", "1.0.0");
+    for copy in 0..20 {
+        let properties = json!({ "padding": "x".repeat(4_000) });
+        let endpoints = [format!("rest://{copy}:1")];
+        sc.start(&service, &json!({ "hostName": "h", "endpoints": endpoints, "properties": properties }));
+    }
+    let asked = |times: usize| {
+        let question = json!({ "service": { "appId": "shop", "serviceName": "cart" } });
+        sc.send("POST", "/registry/instances/action?type=query", &json!({ "services": vec![question; times] }))
+    };
+    assert_eq!(ok(&asked(100))["services"]["updated"].as_array().unwrap().len(), 100);
+    let refusal = "the answer is longer than 32 MiB: ask for fewer services at a time";
+    refused(&asked(500), 400_001, refusal);
+}
+
+/// What may not be found by its name may not be found by its id in a batch either.
+#[test]
+fn a_batch_of_instances_heeds_who_asks() {
+    on_each_database(|server| {
+        let sc = Sc::new(server);
+        let consumer = sc.shop("cart", "1.0.0");
+        let provider = sc.register(&json!({ "appId": "another", "serviceName": "bank", "version": "1.0.0" }));
+        let instance = sc.start(&provider, &json!({ "hostName": "h", "endpoints": ["rest://h:1"] }));
+        let question = json!({ "instance": { "serviceId": provider, "instanceId": instance } });
+        let asked = |consumer: &str| {
+            let body = json!({ "instances": [question] }).to_string();
+            let path = "/registry/instances/action?type=query";
+            ok(&sc.send_with("POST", path, &[("x-consumerid", consumer)], body.as_bytes()))
+        };
+        assert_eq!(asked("")["instances"]["updated"].as_array().unwrap().len(), 1);
+        assert_eq!(asked(&consumer)["instances"]["failed"][0]["error"]["errorCode"], "400017");
+        assert_eq!(asked("nobody")["instances"]["failed"][0]["error"]["errorCode"], "400012");
     });
 }
