@@ -390,6 +390,17 @@ fn json_keeps_to_the_limits_that_yaml_has() {
     }
 }
 
+#[test]
+fn a_long_text_that_yaml_aliases_repeat_is_refused_by_its_whole_length() {
+    // Far fewer aliases than would be refused by their number.
+    let text = |aliases: usize| {
+        format!("swagger: '2.0'\na: &a {}\nx: [{}]\n", "x".repeat(MOST_TEXT / 8), vec!["*a"; aliases].join(","))
+    };
+    assert!(read(&text(6), "id", ALL).is_ok());
+    let why = read(&text(8), "id", ALL).unwrap_err().to_string();
+    assert!(why.len() < 1_000, "{why}");
+}
+
 mod mangled {
     use super::*;
     use proptest::prelude::*;
