@@ -182,12 +182,14 @@ impl Registered {
         let mut methods = Vec::new();
         for (id, text) in std::mem::take(&mut self.contracts) {
             stop.check()?;
-            match contract::read(&text, &id, limits) {
+            match contract::read(&text, &id, limits, || stop.check())? {
                 Ok(contract) => {
                     if contract.left_out > 0 {
                         let more = contract.left_out;
                         self.notes.push(format!("registry: {more} methods of contract {id} more than are told"));
                     }
+                    let notes = contract.notes.iter();
+                    self.notes.extend(notes.map(|note| format!("registry: contract {id}: {note}")));
                     limits.methods -= contract.methods.len().min(limits.methods);
                     let bytes: usize = contract.methods.iter().map(Method::bytes).sum();
                     limits.bytes -= bytes.min(limits.bytes);
@@ -291,6 +293,22 @@ mod tests {
         ] {
             assert_eq!(scheme_and_port(endpoint), expected, "{endpoint}");
         }
+    }
+
+    #[test]
+    fn a_contract_is_not_read_when_nobody_waits_and_what_it_lacks_is_noted() {
+        let text = format!(
+            "{{\"swagger\":\"2.0\",\"paths\":{{\"/a\":{{\"get\":{{}}}},\"/b\":{{\"$ref\":\"#/{}\"}}}}}}",
+            "b".repeat(2_000)
+        );
+        let registered = || Registered { contracts: vec![("cart".into(), text.clone())], ..Registered::default() };
+        let limits = Limits { methods: 10, bytes: 10_000 };
+        let gone = Stop::never();
+        gone.give_up();
+        assert!(registered().methods(limits, &gone).is_err());
+        let mut registered = registered();
+        assert_eq!(registered.methods(limits, &Stop::never()).unwrap().len(), 1);
+        assert_eq!(registered.notes, ["registry: contract cart: references longer than 1024 bytes are not followed"]);
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! such agents make of the schema, else the schema's own name.
 //!
 //! Invariants: no text makes it panic, recurse deeper than [`MOST_DEPTH`], or give out more than [`Limits`] allow; YAML
-//! aliases expand within a budget. What is beyond a limit is left out and counted.
+//! aliases expand within a budget. The work for a text is in proportion to its length and to what may be given out (see
+//! `document`), and whoever waits for it is asked before each method whether to go on. What is beyond a limit is left
+//! out, and counted or noted.
 
 mod document;
 mod operation;
@@ -40,6 +42,8 @@ pub struct Contract {
     pub methods: Vec<Method>,
     /// Methods beyond the limits.
     pub left_out: usize,
+    /// What else is missing, in words.
+    pub notes: Vec<String>,
 }
 
 /// A method of a service. What is not known is empty.
@@ -92,16 +96,31 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 /// Reads a contract. `id` is its name in the registry, which stands for the class where the text names none.
-pub fn read(text: &str, id: &str, limits: Limits) -> Result<Contract, Unreadable> {
-    operation::methods(&document::parse(text)?, id, limits)
+///
+/// # Errors
+/// What `go_on` says, which is asked before each path and each method; within, why the text cannot be read.
+pub fn read<E>(
+    text: &str,
+    id: &str,
+    limits: Limits,
+    go_on: impl Fn() -> Result<(), E>,
+) -> Result<Result<Contract, Unreadable>, E> {
+    match document::parse(text, limits) {
+        Ok(document) => operation::methods(&document, id, limits, go_on),
+        Err(why) => Ok(Err(why)),
+    }
 }
 
 /// A text within [`MOST_NAME`], without the white space around it.
 fn cut(text: &str) -> String {
-    let text = text.trim();
+    short(text.trim()).to_owned()
+}
+
+/// The beginning of a text, within [`MOST_NAME`].
+fn short(text: &str) -> &str {
     let mut end = text.len().min(MOST_NAME);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text.get(..end).unwrap_or_default().to_owned()
+    text.get(..end).unwrap_or_default()
 }

@@ -1,5 +1,12 @@
 use super::*;
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::fmt::Write;
+
+/// Reads to the end.
+fn read(text: &str, id: &str, limits: Limits) -> Result<Contract, Unreadable> {
+    super::read(text, id, limits, || Ok::<_, Infallible>(())).unwrap_or_else(|never| match never {})
+}
 
 const ALL: Limits = Limits { methods: 1_000, bytes: 1 << 20 };
 
@@ -108,7 +115,7 @@ fn a_contract_of_servicecombs_agent_gives_each_method_with_its_class_types_and_w
             ..method("drop", "DELETE", "/cart/items/{id}")
         },
     ];
-    assert_eq!(read(CHASSIS, "cart", ALL).unwrap(), Contract { methods: expected, left_out: 0 });
+    assert_eq!(read(CHASSIS, "cart", ALL).unwrap(), Contract { methods: expected, ..Contract::default() });
 }
 
 #[test]
@@ -279,6 +286,119 @@ fn a_long_description_that_many_parameters_share_is_cut() {
     assert_eq!(contract.methods[0].parameters[0].detail.len(), MOST_NAME);
     assert!(contract.methods.iter().map(Method::bytes).sum::<usize>() <= ALL.bytes);
     assert_eq!(contract.methods.len() + contract.left_out, 2_000);
+}
+
+/// A document whose paths all lead to one and the same item, which has all verbs, and as many parameters as are read,
+/// all of which lead over references to what is in `fields`.
+fn shared_by_all(paths: usize, first: &str, fields: &str) -> String {
+    let verbs = ["get", "post", "put", "delete", "patch", "head", "options", "trace"];
+    let verbs = verbs.map(|verb| format!("\"{verb}\":{{}}")).join(",");
+    let parameters = vec![format!("{{\"$ref\":\"#/{first}\"}}"); MOST_PARAMETERS].join(",");
+    let paths: Vec<_> = (0..paths).map(|path| format!("\"/{path}\":{{\"$ref\":\"#/p\"}}")).collect();
+    let paths = paths.join(",");
+    format!("{{\"swagger\":\"2.0\",\"p\":{{{verbs},\"parameters\":[{parameters}]}},{fields},\"paths\":{{{paths}}}}}")
+}
+
+/// Fields that refer to one another under keys of a length, from `a` over `b` and so on to a parameter.
+fn chain(length: usize, steps: u8) -> String {
+    let key = |step: u8| char::from(b'a' + step).to_string().repeat(length);
+    let links = (0..steps).map(|step| format!("\"{}\":{{\"$ref\":\"#/{}\"}}", key(step), key(step + 1)));
+    let end = format!("\"{}\":{{\"name\":\"x\",\"type\":\"string\"}}", key(steps));
+    links.chain([end]).collect::<Vec<_>>().join(",")
+}
+
+/// What a text gives, and the work for it.
+fn counted(text: &str) -> (Contract, usize) {
+    let document = document::parse(text, ALL).unwrap();
+    let contract = operation::methods(&document, "id", ALL, || Ok::<_, Infallible>(())).unwrap().unwrap();
+    (contract, document.done())
+}
+
+#[test]
+fn long_references_that_every_parameter_of_every_method_leads_over_are_not_followed() {
+    let fields = format!("\"s\":{{\"$ref\":\"#/{}\"}},{}", "a".repeat(200_000), chain(200_000, 3));
+    let text = shared_by_all(125, "s", &fields);
+    assert!(text.len() > 1_600_000 && text.len() <= MOST_TEXT);
+    let (contract, work) = counted(&text);
+    assert_eq!(contract.notes, ["references longer than 1024 bytes are not followed"]);
+    assert_eq!(contract.methods.len() + contract.left_out, 1_000);
+    let unknown = parameter("", "java.lang.Object", "");
+    assert_eq!(contract.methods[0].parameters, vec![unknown; MOST_PARAMETERS]);
+    assert!(work < text.len(), "{work}");
+}
+
+#[test]
+fn what_the_parameters_of_a_path_lead_to_is_looked_up_once_for_all_its_methods() {
+    let (_, of_one) = counted(&shared_by_all(1, &"a".repeat(1_000), &chain(1_000, 6)));
+    let (contract, of_all) = counted(&shared_by_all(125, &"a".repeat(1_000), &chain(1_000, 6)));
+    assert_eq!(contract.notes, [""; 0]);
+    assert_eq!(contract.methods[0].parameters, vec![parameter("x", "java.lang.String", ""); MOST_PARAMETERS]);
+    // Each of 128 parameters is looked up along six references of a thousand bytes, for itself and for its type.
+    assert!((128 * 6_000..128 * 16_000).contains(&of_one), "{of_one}");
+    assert!(of_all - of_one < 1_000 * 1_000, "{of_one} {of_all}");
+}
+
+#[test]
+fn a_contract_that_refers_to_too_much_gives_the_methods_that_were_reached_and_a_note() {
+    // Operations that have their own parameters, each of which leads over all that is followed.
+    let mut text = format!("{{\"swagger\":\"2.0\",\"s\":{{\"$ref\":\"#/{}\"}},", "a".repeat(1_000));
+    let parameters = vec!["{\"$ref\":\"#/s\"}"; MOST_PARAMETERS].join(",");
+    write!(text, "{},\"paths\":{{", chain(1_000, 5)).unwrap();
+    let operation = format!("{{\"get\":{{\"parameters\":[{parameters}]}}}}");
+    let paths: Vec<_> = (0..500).map(|path| format!("\"/{path:03}\":{operation}")).collect();
+    write!(text, "{}}}}}", paths.join(",")).unwrap();
+    let (contract, work) = counted(&text);
+    let limit = (64 << 10) + 16 * text.len() + 2 * ALL.bytes;
+    assert_eq!(contract.notes, [format!("it refers to so much that it was read no further after {limit} steps")]);
+    assert!(work > limit && work < limit + 50_000, "{work} {limit}");
+    // Those that are told are whole.
+    let whole = vec![parameter("x", "java.lang.String", ""); MOST_PARAMETERS];
+    assert!(contract.methods.iter().all(|method| method.parameters == whole));
+    assert!((1..100).contains(&contract.methods.len()), "{}", contract.methods.len());
+}
+
+#[test]
+fn white_space_that_many_methods_share_counts_as_work() {
+    let text = shared_by_all(125, "a", &format!("\"a\":{{\"name\":\"{}\",\"type\":\"string\"}}", " ".repeat(500_000)));
+    let (contract, work) = counted(&text);
+    let limit = (64 << 10) + 16 * text.len() + 2 * ALL.bytes;
+    assert_eq!((contract.methods.len(), contract.notes.len()), (0, 1));
+    assert!(work > limit && work < limit + 500_100, "{work} {limit}");
+}
+
+#[test]
+fn nobody_waits_for_the_rest_of_a_contract_once_the_answer_is_given_up() {
+    let asked = Cell::new(0);
+    let text = shared_by_all(125, "a", &chain(1, 1));
+    let gone = super::read(&text, "id", ALL, || {
+        asked.set(asked.get() + 1);
+        if asked.get() == 20 { Err("gone") } else { Ok(()) }
+    });
+    assert_eq!((gone, asked.get()), (Err("gone"), 20));
+}
+
+#[test]
+fn json_keeps_to_the_limits_that_yaml_has() {
+    let deep = |depth: usize| format!("{{\"swagger\":\"2.0\",\"x\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+    let many = |values: usize| format!("{{\"swagger\":\"2.0\",\"x\":[{}1]}}", "1,".repeat(values));
+    // Brackets and commas in texts are no values.
+    let text = format!("{{\"swagger\":\"2.0\",\"x\":\"{}\"}}", "\\\"[,".repeat(300_000));
+    for (text, is_read) in
+        [(deep(47), true), (deep(48), false), (many(190_000), true), (many(210_000), false), (text, true)]
+    {
+        assert_eq!(read(&text, "id", ALL).is_ok(), is_read, "{}", text.len());
+    }
+}
+
+#[test]
+fn a_long_text_that_yaml_aliases_repeat_is_refused_by_its_whole_length() {
+    // Far fewer aliases than would be refused by their number.
+    let text = |aliases: usize| {
+        format!("swagger: '2.0'\na: &a {}\nx: [{}]\n", "x".repeat(MOST_TEXT / 8), vec!["*a"; aliases].join(","))
+    };
+    assert!(read(&text(6), "id", ALL).is_ok());
+    let why = read(&text(8), "id", ALL).unwrap_err().to_string();
+    assert!(why.len() < 1_000, "{why}");
 }
 
 mod mangled {

@@ -1,31 +1,33 @@
 //! Types of schemas, as Java names them.
 
 use super::cut;
-use super::document::{reference, resolve, text};
+use super::document::Document;
 use serde_json::Value;
 
 /// Lists of lists, and maps of maps.
 const MOST_NESTED: usize = 6;
+/// Types that a schema lists.
+const MOST_KINDS: usize = 16;
 const OBJECT: &str = "java.lang.Object";
 
 /// The type that a schema, or a parameter of Swagger 2.0 that is its own schema, stands for.
-pub(super) fn type_of(root: &Value, schema: &Value) -> String {
-    cut(&nested(root, schema, 0))
+pub(super) fn type_of(document: &Document, schema: &Value) -> String {
+    cut(&nested(document, schema, 0))
 }
 
-fn nested(root: &Value, schema: &Value, depth: usize) -> String {
-    let resolved = resolve(root, schema);
-    if let Some(class) = text(resolved, "x-java-class") {
+fn nested(document: &Document, schema: &Value, depth: usize) -> String {
+    let resolved = document.resolve(schema);
+    if let Some(class) = document.text(resolved, "x-java-class") {
         return class.to_owned();
     }
     if depth >= MOST_NESTED {
         return OBJECT.to_owned();
     }
     let inner = |key: &str| match resolved.get(key) {
-        Some(inner) if inner.is_object() => nested(root, inner, depth + 1),
+        Some(inner) if inner.is_object() => nested(document, inner, depth + 1),
         _ => OBJECT.to_owned(),
     };
-    let format = text(resolved, "format").unwrap_or_default();
+    let format = document.text(resolved, "format").unwrap_or_default();
     let plain = match kind(resolved) {
         "string" => match format {
             "date" => "java.time.LocalDate",
@@ -53,7 +55,7 @@ fn nested(root: &Value, schema: &Value, depth: usize) -> String {
             return format!("java.util.Map<java.lang.String,{}>", inner("additionalProperties"));
         }
         // A schema that only its name tells of.
-        _ => match reference(schema).and_then(|pointer| pointer.rsplit('/').next()) {
+        _ => match document.reference(schema).and_then(|pointer| pointer.rsplit('/').next()) {
             Some(name) if !name.is_empty() => return name.replace("~1", "/").replace("~0", "~"),
             _ => OBJECT,
         },
@@ -66,7 +68,7 @@ fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
         Some(Value::Array(kinds)) => {
-            kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null").unwrap_or_default()
+            kinds.iter().take(MOST_KINDS).filter_map(Value::as_str).find(|kind| *kind != "null").unwrap_or_default()
         }
         _ => "",
     }
