@@ -68,7 +68,8 @@ fn a_version_is_one_to_four_numbers_that_two_bytes_hold() {
         assert_eq!(version("f", good), Ok(()), "{good}");
     }
     let digits = "1".repeat(65);
-    for bad in ["", ".", "1.", ".1", "1..2", "1.2.3.4.5", "32768", "1.99999", "-1", "1.a", "1+", "latest", "٣", &digits] {
+    for bad in ["", ".", "1.", ".1", "1..2", "1.2.3.4.5", "32768", "1.99999", "-1", "1.a", "1+", "latest", "٣", &digits]
+    {
         assert!(version("f", bad).is_err(), "{bad:?}");
     }
 }
@@ -216,9 +217,19 @@ fn each_field_of_an_instance_keeps_its_rule() {
         instance.data_center_info = Some(DataCenterInfo { name: text, region, available_zone });
     };
     let fields: [(&str, Put, Vec<String>, Vec<String>); 5] = [
-        ("instanceId", |i, t| i.instance_id = t, vec![String::new(), long(64, false)], vec![long(65, false), "a b".into()]),
+        (
+            "instanceId",
+            |i, t| i.instance_id = t,
+            vec![String::new(), long(64, false)],
+            vec![long(65, false), "a b".into()],
+        ),
         ("hostName", |i, t| i.host_name = t, vec![long(64, true)], vec![String::new(), "a b".into(), long(65, false)]),
-        ("endpoints", |i, t| i.endpoints = vec![t], vec!["rest://[::1]:1?a=b".into()], vec![String::new(), "a b".into()]),
+        (
+            "endpoints",
+            |i, t| i.endpoints = vec![t],
+            vec!["rest://[::1]:1?a=b".into()],
+            vec![String::new(), "a b".into()],
+        ),
         ("status", |i, t| i.status = t, vec!["TESTING".into()], vec!["up".into()]),
         ("dataCenterInfo", center, vec![long(128, false)], vec![String::new(), long(129, false), "a b".into()]),
     ];
