@@ -254,9 +254,14 @@ fn refusal(
         before => format!("document {} at line {line}, $", before + 1),
     };
     let offset = place::offset(body, error.line().max(1), error.column());
-    if let Some(fault) = fault {
-        let here = if fault.is_here() { place::path(body, offset) } else { String::new() };
-        return fault.error(&format!("{prefix}{}", here.trim_start_matches('$').trim_end_matches('.')));
+    match fault {
+        Some(fault) if fault.is_here() => {
+            let path = place::path(body, offset);
+            let path = path.trim_start_matches('$').trim_end_matches('.');
+            return DecodeError { place: format!("{prefix}{path}"), ..fault.error("") };
+        }
+        Some(fault) => return fault.error(&prefix),
+        None => {}
     }
     let (path, found, remedy) = if error.is_eof() {
         let remedy = "the body breaks off here: send the whole of it";
