@@ -4,8 +4,9 @@
 //! happens again, with a greater count; two collectors may send it twice; a queue may bring the resends out of order.
 //! Three rules make one answer of them:
 //!
-//! * **Resends** are rows of one [`Event::uid`]. Of them the newest counts, with the least [`Event::first_seen`] and the
-//!   greatest [`Event::count`] of all ([`merge`]). The outcome depends neither on their order nor on how often each came.
+//! * **Resends** are rows of one [`Event::uid`]. Of them the newest counts, with the least [`Event::first_seen`] and
+//!   the greatest [`Event::count`] of all ([`merge`]). The outcome depends neither on their order nor on how often each
+//!   came.
 //! * **The same happening under different uids** (the recorder makes a new event once it has forgotten the old one) is
 //!   counted together: rows of one [`Group`] are one line of an answer, and their counts add up ([`count_together`]).
 //! * **Whose it is**: the service that an event belongs to follows from the row alone ([`service`]).

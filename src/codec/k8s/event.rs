@@ -3,6 +3,7 @@
 use super::value::{Fault, Fields, Place, Result, Value, short};
 use super::{Around, Limits, times};
 use crate::codec::pack::put_text;
+use crate::codec::zipkin::fault::shown;
 use crate::model::event::{Event, Object, Owner, Source, service};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -69,7 +70,7 @@ pub fn decode<'a>(mut fields: Fields<'a>, around: &Around<'a>, limits: &Limits) 
         "DELETED" | "BOOKMARK" => Ok(None),
         "ERROR" => Err(status(object, "the watch ended with this: begin it anew, and send what it brings")),
         _ => Err(Fault::says(
-            format!("Unsupported value: {:?}", crate::codec::zipkin::fault::shown(&kind)),
+            format!("Unsupported value: {:?}", shown(&kind)),
             "a frame of a watch is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR",
         ))
         .field("type"),
@@ -80,7 +81,7 @@ pub fn decode<'a>(mut fields: Fields<'a>, around: &Around<'a>, limits: &Limits) 
 fn status(mut status: Fields<'_>, remedy: &str) -> Box<Fault> {
     let says = status.take("message").text().unwrap_or_default();
     let says = if says.is_empty() { "an error occurred on the server" } else { says.as_ref() };
-    Fault::alone(crate::codec::zipkin::fault::shown(says), remedy)
+    Fault::alone(shown(says), remedy)
 }
 
 fn event<'a>(mut fields: Fields<'a>, around: &Around<'a>, limits: &Limits) -> Result<Event<'a>> {
@@ -93,7 +94,7 @@ fn event<'a>(mut fields: Fields<'a>, around: &Around<'a>, limits: &Limits) -> Re
         Cow::Borrowed("default"),
     ]);
     let mut meta = fields.object("metadata", "v1.ObjectMeta")?;
-    let (own_namespace, name, own_uid, created) = metadata(&mut meta, limits).field("metadata")?;
+    let own = metadata(&mut meta, limits).field("metadata")?;
     let about =
         ["involvedObject", "regarding"].into_iter().find(|key| matches!(fields.get(key), Some(Value::Object(_))));
     let Some(about) = about else {
@@ -130,8 +131,8 @@ fn event<'a>(mut fields: Fields<'a>, around: &Around<'a>, limits: &Limits) -> Re
     let happened = time(fields, "eventTime")?;
     let (oldest, old_first) = (time(fields, "firstTimestamp")?, time(fields, "deprecatedFirstTimestamp")?);
     let (newest, old_last) = (time(fields, "lastTimestamp")?, time(fields, "deprecatedLastTimestamp")?);
-    let first_seen = oldest.or(old_first).or(happened).or(created);
-    let last_seen = newest.or(observed).or(old_last).or(happened).or(created);
+    let first_seen = oldest.or(old_first).or(happened).or(own.created);
+    let last_seen = newest.or(observed).or(old_last).or(happened).or(own.created);
     let (count, old_count) = (fields.whole("count")?, fields.whole("deprecatedCount")?);
     let count = match count {
         Some(count) => count.max(series_count.unwrap_or(1)),
@@ -143,10 +144,10 @@ fn event<'a>(mut fields: Fields<'a>, around: &Around<'a>, limits: &Limits) -> Re
     };
 
     let event = Event {
-        namespace: first([object.namespace.clone(), own_namespace, around.namespace.clone(), Cow::Borrowed("default")]),
+        namespace: first([object.namespace.clone(), own.namespace, around.namespace.clone(), Cow::Borrowed("default")]),
         cluster,
-        uid: own_uid,
-        name,
+        uid: own.uid,
+        name: own.name,
         object,
         level,
         reason: fields.name("reason", limits)?,
@@ -207,7 +208,6 @@ fn expect_event(fields: &mut Fields<'_>) -> Result<()> {
         "" | "Event" => Ok(()),
         "Status" => Err(status(std::mem::take(fields), "this is an answer of the API server: send events")),
         _ => {
-            let shown = crate::codec::zipkin::fault::shown;
             let says = format!("{} in version {:?} cannot be handled as a Event", shown(&kind), shown(&version));
             Err(Fault::alone(says, "send events, of v1 or of events.k8s.io/v1")).field("kind")
         }
@@ -216,13 +216,21 @@ fn expect_event(fields: &mut Fields<'_>) -> Result<()> {
 
 type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
-/// Namespace, name, uid and the time of creation.
-fn metadata<'a>(
-    meta: &mut Fields<'a>,
-    limits: &Limits,
-) -> Result<(Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<i64>)> {
-    let texts = (meta.name("namespace", limits)?, meta.name("name", limits)?, meta.name("uid", limits)?);
-    Ok((texts.0, texts.1, texts.2, time(meta, "creationTimestamp")?))
+/// What is read of an event's own metadata.
+struct Metadata<'a> {
+    namespace: Cow<'a, str>,
+    name: Cow<'a, str>,
+    uid: Cow<'a, str>,
+    created: Option<i64>,
+}
+
+fn metadata<'a>(meta: &mut Fields<'a>, limits: &Limits) -> Result<Metadata<'a>> {
+    Ok(Metadata {
+        namespace: meta.name("namespace", limits)?,
+        name: meta.name("name", limits)?,
+        uid: meta.name("uid", limits)?,
+        created: time(meta, "creationTimestamp")?,
+    })
 }
 
 fn reference_of<'a>(reference: &mut Fields<'a>, limits: &Limits) -> Result<(Object<'a>, Labels<'a>, Vec<Owner<'a>>)> {

@@ -1,8 +1,8 @@
 //! Service events as Kubernetes writes them: `POST /api/v1/k8s/events`.
 //!
-//! In: a JSON body of one document or several, one after the other (as lines of NDJSON are). Out: its
-//! [`Event`]s, texts borrowed from the body; or one [`DecodeError`] for the whole body, which starts
-//! with what Kubernetes' API server says to such a mistake. What a document may be:
+//! In: a JSON body of one document or several, one after the other (as lines of NDJSON are). Out: its [`Event`]s,
+//! texts borrowed from the body; or one [`DecodeError`] for the whole body, which starts with what Kubernetes' API
+//! server says to such a mistake. What a document may be:
 //!
 //! | document | who sends it |
 //! |---|---|
@@ -10,17 +10,17 @@
 //! | a List or EventList, with `items` | `kubectl get events -o json`, the API server |
 //! | a list, `[...]`, of any of these | scripts |
 //! | a frame of a watch, `{"type": ..., "object": ...}` | the API server at `?watch=true` |
-//! | an Event with `clusterName`, and its object's `labels` and `ownerReferences` | kubernetes-event-exporter |
+//! | an Event with `clusterName`, its object with `labels` and `ownerReferences` | kubernetes-event-exporter |
 //!
 //! Frames ADDED and MODIFIED carry an event. DELETED says that Kubernetes has forgotten one, which is no reason to forget
 //! it here, and BOOKMARK that nothing happened: both are passed over. ERROR is refused.
 //!
-//! Where a field of [`Event`] comes from; the first that is there counts, and `null`, an empty text and
-//! Go's zero time are as good as absent:
+//! Where a field of [`Event`] comes from; the first that is there counts, and `null`, an empty text and Go's zero time
+//! are as good as absent:
 //!
 //! | field | from |
 //! |---|---|
-//! | cluster | `clusterName`; what came with the record ([`Around`]); the request's |
+//! | cluster | `clusterName`; what came with the log record that holds it; the request's; `default` |
 //! | namespace | the object's; `metadata.namespace`; what came with the record; `default` |
 //! | uid | `metadata.uid`; else derived, see below |
 //! | object | `involvedObject`; `regarding` |
@@ -30,8 +30,8 @@
 //! | host | `source.host`; `deprecatedSource.host` |
 //! | instance | `reportingInstance` |
 //! | first_seen | `firstTimestamp`; `deprecatedFirstTimestamp`; `eventTime`; `metadata.creationTimestamp` |
-//! | last_seen | `lastTimestamp`; `series.lastObservedTime`; `deprecatedLastTimestamp`; `eventTime`; `metadata.creationTimestamp` |
-//! | count | the greater of `count` and `series.count`; without `count` `series.count`, `deprecatedCount`; 1, also for less |
+//! | last_seen | `lastTimestamp`; `series.lastObservedTime`; `deprecatedLastTimestamp`; `eventTime`; the creation |
+//! | count | the greater of `count` and `series.count`; without `count` `series.count`; `deprecatedCount`; at least 1 |
 //! | labels | the object's `labels`; what came with the record; `metadata.labels` |
 //! | owners | the object's `ownerReferences` |
 //!
@@ -41,7 +41,8 @@
 //! **A derived uid** is the same for each resend of an event and for no other: it leaves out whatever changes (the
 //! resource's version, the count, the last time). With a name it is `derived:CLUSTER/NAMESPACE/NAME`, since a name is
 //! unique within its namespace. Without one it is `derived:CLUSTER/NAMESPACE/` and 32 hex digits, the hash (xxh3, 128
-//! bits) of the object's kind, name and uid, level, reason, message, component and first time.
+//! bits) of the object's kind, name and uid, level, reason, message, component and first time; of such an event that has no
+//! other time than the last each resend counts as an event of its own.
 //!
 //! What is cut: the message, at [`Limits::max_message_bytes`]. What is refused: any other text over
 //! [`Limits::max_name_bytes`], more events, more values in an event or deeper nesting than the limits say, times before
@@ -91,7 +92,7 @@ impl Default for Limits {
 
 /// What is known of an event from around it, and stands in where the event itself does not say.
 #[derive(Clone, Debug, Default)]
-pub struct Around<'a> {
+pub(super) struct Around<'a> {
     /// The cluster that the event's sender names beside it; empty if it does not.
     pub cluster: Cow<'a, str>,
     /// The cluster that the request names; empty if it does not, which makes it `default`.

@@ -137,7 +137,6 @@ impl<'de> Visitor<'de> for Entry<'_, '_, 'de> {
         let mut fields = Fields::default();
         let mut is_list = false;
         while let Some(key) = map.next_key_seed(Key)? {
-            budget.value().map_err(|fault| self.fail(fault))?;
             if key == "items" {
                 is_list = true;
                 map.next_value_seed(Items { pass: &mut *self.pass, at: self.at, depth: self.depth + 1 })?;

@@ -76,7 +76,7 @@ fn an_event_of_core_v1_is_read_field_by_field() {
         labels: Vec::new(),
         owners: Vec::new(),
     };
-    assert_eq!(read(CORE), [wanted.clone()]);
+    assert_eq!(read(CORE), std::slice::from_ref(&wanted));
     assert_eq!(service::of(&wanted), Some("frontend"));
 }
 
@@ -245,7 +245,7 @@ fn kubernetes_event_exporter_adds_the_cluster_and_the_objects_labels_and_owners(
         labels: vec![("app.kubernetes.io/name", "billing-worker".into()), ("app", "billing".into())],
         owners: vec![Owner { kind: "DaemonSet".into(), name: "billing-worker".into(), controller: true }],
     };
-    assert_eq!(read(EXPORTER), [wanted.clone()]);
+    assert_eq!(read(EXPORTER), std::slice::from_ref(&wanted));
     assert_eq!(service::of(&wanted), Some("billing-worker"));
     // Elasticsearch takes a dot in a key for a path; so the exporter can be told to write none.
     assert_eq!(read(&EXPORTER.replace("app.kubernetes.io/name", "app_kubernetes_io/name")), [wanted]);

@@ -62,7 +62,7 @@ pub fn micros_of_nanos(nanos: u64) -> Option<i64> {
 fn bounded(micros: i64) -> Result<Option<i64>> {
     match micros {
         START_OF_TIME => Ok(None),
-        START_OF_TIME..END_OF_TIME => Ok(Some(micros)),
+        _ if (START_OF_TIME..END_OF_TIME).contains(&micros) => Ok(Some(micros)),
         _ => Err(Fault::says("Invalid value: no time of the calendar", "send a time from the year 1 to 9998")),
     }
 }

@@ -325,6 +325,7 @@ impl<'r> Tree<'r> {
         key: Cow<'de, str>,
     ) -> Result<(), A::Error> {
         if (self.keep)(&key) {
+            self.budget.value().map_err(|fault| self.noted.fail(fault))?;
             let value = map.next_value_seed(self)?;
             fields.0.push((key, value));
         } else {
@@ -391,7 +392,6 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let inner = self.open()?;
         let mut fields = Fields::default();
         while let Some(key) = map.next_key_seed(Key)? {
-            self.budget.value().map_err(|fault| self.noted.fail(fault))?;
             inner.field(&mut map, &mut fields, key)?;
         }
         Ok(Value::Object(fields))

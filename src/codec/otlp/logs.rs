@@ -4,8 +4,10 @@
 //!
 //! | receiver | known by | the event |
 //! |---|---|---|
-//! | `k8sobjects` | attribute `k8s.resource.name` of `events`, or a body that says `kind: Event` | the body, a tree: a frame of a watch or the Event itself, read as [`super::super::k8s`] does |
-//! | `k8s_events` | an attribute `k8s.event.*` | scattered over body, attributes and resource, see below |
+//! | `k8sobjects` | attribute `k8s.resource.name` of `events`, or a body of `kind: Event` | the body, see below |
+//! | `k8s_events` | an attribute `k8s.event.*` | scattered over body, attributes and resource |
+//!
+//! The body of the first is a tree, a frame of a watch or the Event itself, and read as [`crate::codec::k8s`] does.
 //!
 //! Fields of the second; the first that is there counts. An attribute is looked for in the record, then its resource:
 //!
@@ -13,11 +15,14 @@
 //! |---|---|
 //! | cluster | `k8s.cluster.name`; `k8s.cluster.uid`; the request's; `default` |
 //! | namespace | `k8s.namespace.name`; `default` |
-//! | uid, name, reason, action | `k8s.event.uid`, `.name`, `.reason`, `.action`; the reason of old versions is the record's `name` |
-//! | object | `k8s.object.kind`, `.name`, `.uid`, `.fieldpath`, `.api_version`; of old versions `k8s.KIND.name` and `.uid`, and `k8s.container.name` for the path |
+//! | uid, name, action | `k8s.event.uid`, `k8s.event.name`, `k8s.event.action` |
+//! | reason | `k8s.event.reason`; of old versions the record's `name` |
+//! | object | `k8s.object.kind`, `.name`, `.uid`, `.fieldpath`, `.api_version` |
+//! | object of old versions | `k8s.KIND.name`, `k8s.KIND.uid`, and `k8s.container.name` for the path |
 //! | level | `severityText`; from 13 of `severityNumber` on `Warning`; `Normal` |
 //! | message | the body, a text |
-//! | component, host, instance | `k8s.event.reporting_controller`, `k8s.event.source`; `k8s.node.name`; `k8s.event.reporting_instance` |
+//! | component | `k8s.event.reporting_controller`; `k8s.event.source` |
+//! | host, instance | `k8s.node.name`, `k8s.event.reporting_instance` |
 //! | first_seen | `k8s.event.start_time` as Go prints it; `timeUnixNano` |
 //! | last_seen | `timeUnixNano`; `k8s.event.start_time`; `observedTimeUnixNano` |
 //! | count | `k8s.event.count`; 1 |
@@ -27,8 +32,8 @@
 //! and why ([`Logs::rejected`]). So is a record that would be an event but for a mistake in it. What breaks the encoding
 //! itself, or has another type than the protocol's where records are found, refuses the request as a whole.
 //!
-//! JSON is OTLP's: names in camelCase, enums as numbers, numbers of 64 bits as texts or numbers, `null` and unknown fields
-//! passed over. Depth counts an AnyValue within another.
+//! JSON is OTLP's: names in camelCase, enums as numbers, numbers of 64 bits as texts or numbers, `null` and unknown
+//! fields passed over. Depth counts an AnyValue within another.
 
 mod json;
 mod proto;
@@ -67,8 +72,8 @@ impl Logs<'_> {
         if self.others > 0 {
             let separator = if reason.is_empty() { "" } else { "\n" };
             reason.push_str(&format!(
-                "{separator}log records that are no Kubernetes events: {}; send only those of the receivers k8s_events and \
-                 k8sobjects here",
+                "{separator}log records that are no Kubernetes events: {}; send only those of the receivers \
+                 k8s_events and k8sobjects here",
                 self.others
             ));
         }
@@ -123,7 +128,7 @@ impl<'l, 'a> Pass<'l, 'a> {
     }
 
     /// Takes note of a mistake in a record.
-    fn note(&mut self, fault: Box<Fault>, place: impl Fn() -> String) {
+    fn note(&mut self, fault: Fault, place: impl Fn() -> String) {
         self.logs.faulty += 1;
         if self.logs.first_fault.is_none() {
             self.logs.first_fault = Some(fault.error(&place()));

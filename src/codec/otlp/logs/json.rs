@@ -1,7 +1,7 @@
 //! The request in JSON, as OTLP writes it.
 //!
-//! Each level is taken apart into the raw texts of what is read in it, so that records that are no events are never more
-//! than a stretch of the body.
+//! Each level is taken apart into the raw texts of what is read in it, so that records that are no events are never
+//! more than a stretch of the body.
 
 use super::Pass;
 use super::record::{self, Attributes, Record, Refused as Kind, is_read_attribute};
@@ -196,7 +196,7 @@ fn scope_logs<'a>(scope: &At<'a>, pass: &mut Pass<'_, 'a>, resource: &Attributes
                 .and_then(|record| record::decode(record, resource, pass.cluster, pass.limits));
             match found {
                 Ok(found) => pass.take(found, || one.place.clone()).map_err(Box::new)?,
-                Err(Kind::Record(fault)) => pass.note(fault, || one.place.clone()),
+                Err(Kind::Record(fault)) => pass.note(*fault, || one.place.clone()),
                 Err(Kind::Request(error)) => return Err(error),
             }
         }

@@ -219,7 +219,7 @@ fn scope_logs<'a>(
                 let is_full = |error| Box::new(Refused { what: What::Error(error), path: String::new() });
                 pass.take(found, place).map_err(is_full)?;
             }
-            Err(Kind::Record(fault)) => pass.note(fault, place),
+            Err(Kind::Record(fault)) => pass.note(*fault, place),
             Err(Kind::Request(refused)) => return element(Err(refused), "log_records", index),
         }
         index += 1;

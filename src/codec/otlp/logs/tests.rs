@@ -117,6 +117,22 @@ fn the_first_versions_of_k8s_events_named_the_record_by_its_reason_and_attribute
 }
 
 #[test]
+fn kinds_in_names_of_attributes_become_what_kubernetes_writes() {
+    let text = |text: &str| json!({"stringValue": text});
+    let table = [("replicaset", "ReplicaSet"), ("node", "Node"), ("widget", "widget"), ("namespace", "Namespace")];
+    for (kind, wanted) in table {
+        let mut attributes = json!({"k8s.event.uid": text("u"), "k8s.container.name": text("")});
+        attributes[format!("k8s.{kind}.name")] = text("a-542052039");
+        attributes[format!("k8s.{kind}.uid")] = text("");
+        // What the Collector's own processors know of the sender is not what the event is about.
+        let resource = json!({"k8s.cluster.name": text("c"), "k8s.cluster.uid": text("d"), "k8s.pod.ip": text("e")});
+        let logs = read(&record(json!({"timeUnixNano": "1735732800000000000"}), attributes, resource));
+        let objects: Vec<_> = logs.events.iter().map(|event| (&*event.object.kind, &*event.object.name)).collect();
+        assert_eq!(objects, [(wanted, "a-542052039")], "{:?}", logs.first_fault);
+    }
+}
+
+#[test]
 fn bodies_of_k8sobjects_are_events_of_either_group_watched_or_pulled() {
     let watched = Event {
         cluster: "c2c2c2c2-0002-4f6a-9b7c-000000000002".into(),
