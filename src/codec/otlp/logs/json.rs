@@ -4,7 +4,7 @@
 //! more than a stretch of the body.
 
 use super::Pass;
-use super::record::{self, Attributes, Record, Refused as Kind, is_read_attribute};
+use super::record::{self, Attributes, MOST_ATTRIBUTES, Record, Refused as Kind, is_read_attribute};
 use crate::codec::DecodeError;
 use crate::codec::k8s::{Budget, Fields, Key, Limits, Value};
 use crate::codec::zipkin::fault::shown;
@@ -174,7 +174,7 @@ fn resource_logs<'a>(logs: &At<'a>, pass: &mut Pass<'_, 'a>) -> Result<()> {
     if let Some(resource) = resource
         && let [Some(list)] = resource.members(["attributes"])?
     {
-        // A resource with more attributes than an event may hold is one without the rest.
+        // A resource with more values than an event may hold is one without the rest.
         match read_attributes(&list, &Budget::new(pass.limits), &mut attributes) {
             Ok(()) | Err(Kind::Record(_)) => {}
             Err(Kind::Request(error)) => return Err(error),
@@ -235,7 +235,7 @@ fn read_attributes<'a>(list: &At<'a>, budget: &Budget<'_>, attributes: &mut Attr
     for entry in list.elements()? {
         let [key, value] = entry.members(["key", "value"])?;
         let key = key.map_or(Ok(Cow::Borrowed("")), |key| key.text())?;
-        if !is_read_attribute(&key) {
+        if !is_read_attribute(&key) || attributes.len() >= MOST_ATTRIBUTES {
             continue;
         }
         budget.value()?;

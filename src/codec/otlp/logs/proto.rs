@@ -6,7 +6,7 @@
 //! Resource and scope may stand behind what they hold, so that those are looked for first.
 
 use super::Pass;
-use super::record::{self, Attributes, Record, Refused as Kind, is_read_attribute};
+use super::record::{self, Attributes, MOST_ATTRIBUTES, Record, Refused as Kind, is_read_attribute};
 use crate::codec::DecodeError;
 use crate::codec::k8s::{Budget, Fields, Value};
 use crate::codec::pack::Reader;
@@ -175,7 +175,7 @@ pub fn read<'a>(body: &'a [u8], pass: &mut Pass<'_, 'a>) -> Result<()> {
 fn resource_logs<'a>(message: Message<'a>, pass: &mut Pass<'_, 'a>, of: usize) -> Result<()> {
     let budget = Budget::new(pass.limits);
     let mut attributes = Attributes::new();
-    // A resource with more attributes than an event may hold is one without.
+    // A resource with more values than an event may hold is one without the rest.
     let mut too_many = false;
     message.walk(|key, value| match key {
         key::RESOURCE => value.message().walk(|key, value| {
@@ -265,7 +265,7 @@ fn log_record<'a>(message: Message<'a>, limits: &crate::codec::k8s::Limits) -> R
 /// Reads an attribute if it is one that is read.
 fn attribute<'a>(message: Message<'a>, budget: &Budget<'_>, attributes: &mut Attributes<'a>) -> RecordResult<()> {
     let (key, value) = entry(message)?;
-    if !is_read_attribute(key) {
+    if !is_read_attribute(key) || attributes.len() >= MOST_ATTRIBUTES {
         return Ok(());
     }
     budget.value()?;

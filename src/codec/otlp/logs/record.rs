@@ -10,9 +10,21 @@ use std::borrow::Cow;
 /// Attributes that are read: the values that are texts, numbers or booleans, in the order sent.
 pub type Attributes<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
-/// Whether an attribute is read.
+/// Attributes that are kept of a record or a resource: more are left out, since each record looks through all of them.
+/// Receivers and processors send about ten.
+pub const MOST_ATTRIBUTES: usize = 128;
+
+/// Whether an attribute is read: those of events and objects, and of any kind its name and its uid.
 pub fn is_read_attribute(key: &str) -> bool {
-    key.starts_with("k8s.") || service::key(key).is_some()
+    let of_kind = |rest: &str| rest.split_once('.').is_some_and(|(_, field)| matches!(field, "name" | "uid"));
+    match key.strip_prefix("k8s.") {
+        Some(rest) => rest.starts_with("event.") || rest.starts_with("object.") || of_kind(rest) || is_label(key),
+        None => is_label(key),
+    }
+}
+
+fn is_label(key: &str) -> bool {
+    service::key(key).is_some()
 }
 
 /// Why a record cannot be had: for a mistake of its own, or since the request is broken where it stands.
@@ -260,7 +272,8 @@ impl<'a> Sides<'_, 'a> {
             let kind = key.strip_prefix("k8s.")?.strip_suffix(".uid")?;
             (!kind.contains('.') && !matches!(kind, "event" | "cluster" | "object")).then_some(kind)
         });
-        let mut named = kinds.filter(|kind| self.all(&format!("k8s.{kind}.name")).next().is_some());
+        // Few are enough: a sender's own name stands among them, not a hundred.
+        let mut named = kinds.take(8).filter(|kind| self.all(&format!("k8s.{kind}.name")).next().is_some());
         named.next()
     }
 }

@@ -511,6 +511,25 @@ fn trees_in_bodies_are_bounded_in_depth_and_size() {
 }
 
 #[test]
+fn attributes_that_nothing_reads_or_that_are_too_many_are_left_out() {
+    let text = |text: &str| json!({"stringValue": text});
+    let mut attributes = json!({"k8s.event.uid": text("u")});
+    for at in 0..1_000 {
+        attributes[format!("k8s.pod.annotations.a{at}")] = text("x");
+        attributes[format!("other{at}.name")] = text("x");
+    }
+    let fields = json!({"timeUnixNano": "1735732800000000000"});
+    let logs = read(&record(fields.clone(), attributes.clone(), pod()));
+    assert_eq!(logs.events.len(), 1, "{:?}", logs.first_fault);
+    // Objects are kept in the order of their keys.
+    for at in 0..1_000 {
+        attributes[format!("k8s.a{at}.name")] = text("x");
+    }
+    let logs = read(&record(fields, attributes, pod()));
+    assert_eq!(logs, Logs { others: 1, ..Logs::default() });
+}
+
+#[test]
 fn unknown_fields_and_values_are_passed_over() {
     let body = record(
         json!({
