@@ -3,8 +3,17 @@
 //! * In: the body of a request, decompressed, and the operator's [`Limits`]. Out: its [`crate::model::Span`]s, texts
 //!   borrowed from the body; or one [`DecodeError`] for the whole body, which starts with the text that the peer
 //!   product answers and goes on with the place and the remedy.
+//! * In: the same of a service event's collector. Out: [`crate::model::Event`]s, by the same rules.
 //! * In: a span of the model. Out: the bytes of one dialect. What a dialect normalises (Zipkin lower-cases names, sorts
 //!   annotations, drops zero durations) it normalises here, on the way out; on the way in spans stay as they were sent.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`zipkin`] | spans in Zipkin's formats, and in the ATS API's answers |
+//! | [`k8s`] | service events as Kubernetes writes them, in JSON |
+//! | [`otlp`] | the log records that carry service events, in OTLP's protobuf and JSON |
+//! | [`contract`] | the methods that a service's Swagger or OpenAPI text describes |
+//! | [`stored`], [`pack`] | spans as the log keeps them, and what such encodings are made of |
 //!
 //! Invariants:
 //! * a body is decoded whole or refused whole;
@@ -12,6 +21,8 @@
 //!   body's length.
 
 pub mod contract;
+pub mod k8s;
+pub mod otlp;
 pub mod pack;
 pub mod stored;
 pub mod zipkin;

@@ -38,11 +38,11 @@
 
 pub mod ats;
 mod binary;
-mod bounds;
+pub(super) mod bounds;
 pub mod detect;
 mod endpoint;
-mod fault;
-mod place;
+pub(super) mod fault;
+pub(super) mod place;
 pub mod proto3;
 mod read;
 mod surrogates;

@@ -1,0 +1,369 @@
+//! The service event: something that Kubernetes says happened to an object, in the words of whoever saw it.
+//!
+//! Whatever collector sent it and in whatever form, it becomes an [`Event`]. The same event is sent again each time it
+//! happens again, with a greater count; two collectors may send it twice; a queue may bring the resends out of order.
+//! Three rules make one answer of them:
+//!
+//! * **Resends** are rows of one [`Event::uid`]. Of them the newest counts, with the least [`Event::first_seen`] and
+//!   the greatest [`Event::count`] of all ([`merge`]). The outcome depends neither on their order nor on how often each
+//!   came.
+//! * **The same happening under different uids** (the recorder makes a new event once it has forgotten the old one) is
+//!   counted together: rows of one [`Group`] are one line of an answer, and their counts add up ([`count_together`]).
+//! * **Whose it is**: the service that an event belongs to follows from the row alone ([`service`]).
+//!
+//! A text that is not known is empty: Kubernetes itself does not tell the two apart.
+
+pub mod service;
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+/// What an event is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Object<'a> {
+    /// The resource's type as Kubernetes writes it: `Pod`, `ReplicaSet`. Empty in some events of leader elections.
+    pub kind: Cow<'a, str>,
+    /// As sent; empty for what lies in no namespace, such as a node. See [`Event::namespace`].
+    pub namespace: Cow<'a, str>,
+    pub name: Cow<'a, str>,
+    pub uid: Cow<'a, str>,
+    /// Group and version of the kind: `v1`, `apps/v1`.
+    pub api_version: Cow<'a, str>,
+    /// The part of the object: `spec.containers{redis}`.
+    pub field_path: Cow<'a, str>,
+}
+
+/// Who saw it happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source<'a> {
+    /// The program: `kubelet`, `default-scheduler`.
+    pub component: Cow<'a, str>,
+    /// The node that it runs on.
+    pub host: Cow<'a, str>,
+    /// Which of several instances of the program.
+    pub instance: Cow<'a, str>,
+}
+
+/// What the object of an event belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner<'a> {
+    pub kind: Cow<'a, str>,
+    pub name: Cow<'a, str>,
+    /// Whether the owner is the one that manages the object. At most one of them is.
+    pub controller: bool,
+}
+
+/// One row: an event as it was told once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Event<'a> {
+    /// The cluster's name, or what stands for it. Never empty.
+    pub cluster: Cow<'a, str>,
+    /// Where the event belongs: the object's namespace, else the event's own, else `default`. Never empty.
+    pub namespace: Cow<'a, str>,
+    /// Kubernetes' id of the event, under which resends are known. Where the sender left it out the codec derives one
+    /// (see [`crate::codec::k8s`]), which begins with `derived:`. Never empty.
+    pub uid: Cow<'a, str>,
+    /// The name of the event itself: `frontend-542052039-h2yj8.14854ca9`.
+    pub name: Cow<'a, str>,
+    pub object: Object<'a>,
+    /// `Normal` or `Warning`, or another word that the sender thought of. `Normal` where it sent none.
+    pub level: Cow<'a, str>,
+    /// Why it happened, in one word for machines: `BackOff`.
+    pub reason: Cow<'a, str>,
+    /// What happened, for people; may end in a line feed. Cut where it was longer than the codec's limit.
+    pub message: Cow<'a, str>,
+    /// What was done about it: `Binding`.
+    pub action: Cow<'a, str>,
+    pub source: Source<'a>,
+    /// When it happened for the first time: microseconds since 1970 UTC. Never after `last_seen`.
+    pub first_seen: i64,
+    /// When it happened last: microseconds since 1970 UTC.
+    pub last_seen: i64,
+    /// How often it happened from the first time to the last. At least 1.
+    pub count: i64,
+    /// Labels of the object and attributes beside the event, only those that [`service`] reads: by rank, each key once.
+    pub labels: Vec<(&'static str, Cow<'a, str>)>,
+    /// In the order sent.
+    pub owners: Vec<Owner<'a>>,
+}
+
+/// What makes rows of different uids one happening. Its namespace is that of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Group<'e> {
+    pub kind: &'e str,
+    pub name: &'e str,
+    pub level: &'e str,
+    pub reason: &'e str,
+    pub message: &'e str,
+}
+
+/// A happening with all its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted<'e> {
+    pub group: Group<'e>,
+    /// The first of all the rows.
+    pub first_seen: i64,
+    /// The last of all the rows.
+    pub last_seen: i64,
+    /// The sum.
+    pub count: i64,
+}
+
+impl Event<'_> {
+    pub fn group(&self) -> Group<'_> {
+        Group {
+            kind: &self.object.kind,
+            name: &self.object.name,
+            level: &self.level,
+            reason: &self.reason,
+            message: &self.message,
+        }
+    }
+
+    /// Which of two resends is the newer. Of two as new the one that tells labels or owners comes last, and whatever is
+    /// left is ordered by the texts, so that the choice is the same each time. What [`merge`] changes in a row has no
+    /// part in it: a row that was merged already is as new as before.
+    fn newness(&self, other: &Self) -> Ordering {
+        fn key<'e>(event: &'e Event<'e>) -> impl Ord + use<'e> {
+            let Event { cluster, namespace, name, object, level, reason, message, action, source, .. } = event;
+            let known = (event.last_seen, &event.owners, &event.labels);
+            (known, cluster, namespace, name, object, level, reason, message, action, source)
+        }
+        key(self).cmp(&key(other))
+    }
+
+    /// The event with texts of its own.
+    pub fn into_owned(self) -> Event<'static> {
+        fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        Event {
+            cluster: own(self.cluster),
+            namespace: own(self.namespace),
+            uid: own(self.uid),
+            name: own(self.name),
+            object: Object {
+                kind: own(self.object.kind),
+                namespace: own(self.object.namespace),
+                name: own(self.object.name),
+                uid: own(self.object.uid),
+                api_version: own(self.object.api_version),
+                field_path: own(self.object.field_path),
+            },
+            level: own(self.level),
+            reason: own(self.reason),
+            message: own(self.message),
+            action: own(self.action),
+            source: Source {
+                component: own(self.source.component),
+                host: own(self.source.host),
+                instance: own(self.source.instance),
+            },
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            count: self.count,
+            labels: self.labels.into_iter().map(|(key, value)| (key, own(value))).collect(),
+            owners: self
+                .owners
+                .into_iter()
+                .map(|owner| Owner { kind: own(owner.kind), name: own(owner.name), controller: owner.controller })
+                .collect(),
+        }
+    }
+}
+
+/// What is known of an event after two of its resends: the newer row, with the least first-seen and the greatest count.
+pub fn merge<'a>(a: Event<'a>, b: Event<'a>) -> Event<'a> {
+    let first_seen = a.first_seen.min(b.first_seen);
+    let count = a.count.max(b.count);
+    let newer = if a.newness(&b).is_lt() { b } else { a };
+    Event { first_seen, count, ..newer }
+}
+
+/// Makes one row of all resends of each event. What is left is sorted by uid.
+pub fn settle(events: &mut Vec<Event<'_>>) {
+    events.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+    let mut settled: Vec<Event<'_>> = Vec::with_capacity(events.len());
+    for event in events.drain(..) {
+        match settled.pop() {
+            Some(last) if last.uid == event.uid => settled.push(merge(last, event)),
+            Some(last) => settled.extend([last, event]),
+            None => settled.push(event),
+        }
+    }
+    *events = settled;
+}
+
+/// Counts settled rows together by their group: the newest first, those as new as each other by group.
+pub fn count_together<'e>(events: &'e [Event<'_>]) -> Vec<Counted<'e>> {
+    let row = |event: &'e Event<'_>| Counted {
+        group: event.group(),
+        first_seen: event.first_seen,
+        last_seen: event.last_seen,
+        count: event.count,
+    };
+    let mut rows: Vec<Counted<'e>> = events.iter().map(row).collect();
+    rows.sort_unstable_by_key(|row| row.group);
+    rows.dedup_by(|next, kept| {
+        let same = next.group == kept.group;
+        if same {
+            kept.first_seen = kept.first_seen.min(next.first_seen);
+            kept.last_seen = kept.last_seen.max(next.last_seen);
+            kept.count = kept.count.saturating_add(next.count);
+        }
+        same
+    });
+    rows.sort_by_key(|row| std::cmp::Reverse(row.last_seen));
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    fn event(uid: &'static str, message: &'static str, first_seen: i64, last_seen: i64, count: i64) -> Event<'static> {
+        Event {
+            cluster: "default".into(),
+            namespace: "default".into(),
+            uid: uid.into(),
+            name: "".into(),
+            object: Object { kind: "Pod".into(), name: "web-0".into(), ..Object::default() },
+            level: "Warning".into(),
+            reason: "BackOff".into(),
+            message: message.into(),
+            action: "".into(),
+            source: Source::default(),
+            first_seen,
+            last_seen,
+            count,
+            labels: Vec::new(),
+            owners: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_resends_the_newest_row_counts_with_the_least_first_seen_and_the_greatest_count() {
+        // A collector that began late knows neither the first time nor all the repetitions.
+        let early = event("u", "pulling v5", 10, 20, 7);
+        let late = event("u", "pulling v6", 15, 30, 2);
+        let merged = Event { first_seen: 10, count: 7, ..late.clone() };
+        assert_eq!(merge(early.clone(), late.clone()), merged);
+        assert_eq!(merge(late, early), merged);
+    }
+
+    #[test]
+    fn of_two_as_new_the_one_that_knows_labels_or_owners_is_kept() {
+        let plain = event("u", "z", 1, 2, 1);
+        let labelled = Event { labels: vec![("app", "web".into())], ..event("u", "a", 1, 2, 1) };
+        let owner = Owner { kind: "Job".into(), name: "backup".into(), controller: true };
+        let owned = Event { owners: vec![owner], ..event("u", "a", 1, 2, 1) };
+        assert_eq!(merge(plain.clone(), labelled.clone()), labelled);
+        assert_eq!(merge(labelled.clone(), plain), labelled);
+        assert_eq!(merge(owned.clone(), labelled), owned);
+    }
+
+    #[test]
+    fn settling_leaves_a_row_for_each_uid() {
+        let mut events = vec![
+            event("b", "x", 5, 6, 1),
+            event("a", "x", 3, 4, 1),
+            event("b", "y", 5, 9, 3),
+            event("a", "x", 3, 4, 1),
+            event("b", "x", 2, 3, 8),
+        ];
+        settle(&mut events);
+        assert_eq!(events, [event("a", "x", 3, 4, 1), event("b", "y", 2, 9, 8)]);
+        let mut none = Vec::new();
+        settle(&mut none);
+        assert_eq!(none, []);
+    }
+
+    #[test]
+    fn counts_of_different_uids_add_up_where_all_of_the_group_is_the_same() {
+        let other_level = Event { level: "Normal".into(), ..event("d", "x", 1, 50, 1) };
+        let events = [
+            event("a", "x", 10, 20, 6000),
+            event("b", "x", 5, 15, 530),
+            event("c", "y", 30, 40, 1),
+            other_level.clone(),
+        ];
+        let counted = |event: &'static str, level, first_seen, last_seen, count| Counted {
+            group: Group { kind: "Pod", name: "web-0", level, reason: "BackOff", message: event },
+            first_seen,
+            last_seen,
+            count,
+        };
+        assert_eq!(
+            count_together(&events),
+            [
+                counted("x", "Normal", 1, 50, 1),
+                counted("y", "Warning", 30, 40, 1),
+                counted("x", "Warning", 5, 20, 6530)
+            ]
+        );
+        assert_eq!(count_together(&[]), []);
+        let most = [event("a", "x", 1, 1, i64::MAX), event("b", "x", 1, 1, 2)];
+        assert_eq!(count_together(&most), [counted("x", "Warning", 1, 1, i64::MAX)]);
+    }
+
+    fn resends() -> impl Strategy<Value = Vec<Event<'static>>> {
+        // Few values, so that times, counts and texts tie.
+        let one = (
+            proptest::sample::select(vec!["a", "b"]),
+            proptest::sample::select(vec!["x", "y"]),
+            0i64..4,
+            0i64..3,
+            1i64..4,
+            proptest::option::of(Just(("app", Cow::Borrowed("web")))),
+        )
+            .prop_map(|(uid, message, first, lasted, count, label)| Event {
+                labels: Vec::from_iter(label),
+                ..event(uid, message, first, first + lasted, count)
+            });
+        proptest::collection::vec(one, 1..8)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(11), ..ProptestConfig::default() })]
+
+        /// Collectors repeat themselves and queues reorder: neither may change what is told.
+        #[test]
+        fn any_order_and_any_repetition_of_resends_gives_the_same_rows(
+            (resends, shuffled, repeated) in resends().prop_flat_map(|resends| {
+                let repeated = proptest::collection::vec(proptest::sample::select(resends.clone()), 0..8);
+                (Just(resends.clone()), Just(resends).prop_shuffle(), repeated)
+            }),
+            cut in 0usize..8,
+        ) {
+            let mut wanted = resends.clone();
+            settle(&mut wanted);
+            let mut all = shuffled.clone();
+            all.extend(repeated.clone());
+            settle(&mut all);
+            prop_assert_eq!(&all, &wanted);
+            // In two batches, each settled before they meet, the first of them once more.
+            let (left, right) = shuffled.split_at(cut.min(shuffled.len()));
+            let (mut left, mut right) = (left.to_vec(), right.to_vec());
+            settle(&mut left);
+            right.extend(repeated);
+            settle(&mut right);
+            right.extend(left.clone());
+            right.extend(left);
+            settle(&mut right);
+            prop_assert_eq!(right, wanted);
+        }
+
+        #[test]
+        fn a_merged_row_has_the_extremes_of_its_resends(resends in resends()) {
+            let rows: Vec<_> = resends.iter().filter(|event| event.uid == "a").cloned().collect();
+            let Some(merged) = rows.iter().cloned().reduce(merge) else { return Ok(()) };
+            prop_assert_eq!(Some(merged.first_seen), rows.iter().map(|row| row.first_seen).min());
+            prop_assert_eq!(Some(merged.last_seen), rows.iter().map(|row| row.last_seen).max());
+            prop_assert_eq!(Some(merged.count), rows.iter().map(|row| row.count).max());
+            let told = |row: &&Event<'_>| row.last_seen == merged.last_seen && row.message == merged.message;
+            prop_assert!(rows.iter().any(|row| told(&row)));
+        }
+    }
+}
