@@ -72,6 +72,19 @@ fn a_misspelt_key_in_the_file_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_settings_file_that_cannot_be_read_does_not_print_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("spanlake.toml"), "[auth]\nroot_password = \"Hunter2-pw\" oops\n").unwrap();
+    for command in ["serve", "config"] {
+        let refused = output(&[command], dir.path());
+        assert_eq!(refused.status.code(), Some(2), "{command}");
+        let said = text(&refused.stderr);
+        assert!(said.starts_with("spanlake: spanlake.toml, line 2, column 30: this is not TOML: "), "{said}");
+        assert!(!said.contains("Hunter2"), "{said}");
+    }
+}
+
+#[test]
 fn help_shows_every_setting_with_variable_and_default_and_leaves_with_0() {
     let dir = tempfile::tempdir().unwrap();
     let help = output(&["serve", "--help"], dir.path());
