@@ -12,11 +12,13 @@ mod secrets;
 mod show;
 mod table;
 mod values;
+mod variables;
 
 pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use show::show;
 pub use table::{AlsoEnv, Form, SETTINGS, Setting};
 pub use values::show_size;
+pub use variables::{Unknown, unknown};
 
 use clap::{Arg, ArgMatches};
 use std::collections::BTreeMap;

@@ -241,6 +241,18 @@ fn what_stands_in_a_line_that_is_not_toml_is_not_told() {
 }
 
 #[test]
+fn commas_without_a_secret_between_them_name_the_setting_and_switch_nothing_off() {
+    let said = "expected TOKEN,TOKEN, or nothing at all: between these commas is nothing";
+    assert_eq!(
+        refusal(&[], &[("SPANLAKE_AUTH_TOKENS", " , ")], None),
+        format!("auth.tokens = \"********\" (from SPANLAKE_AUTH_TOKENS): {said}")
+    );
+    let blank = resolved(&[], &[("SPANLAKE_AUTH_TOKENS", " ")], None).unwrap();
+    assert_eq!(blank.config.auth, resolved(&[], &[], None).unwrap().config.auth);
+    assert!(!show(&blank.values).contains(MASK));
+}
+
+#[test]
 fn every_default_is_one_that_its_own_reader_takes_and_names_are_distinct() {
     let mut names: Vec<String> = SETTINGS.iter().flat_map(|setting| [setting.flag.to_owned(), setting.env()]).collect();
     names.extend(SETTINGS.iter().flat_map(|setting| setting.also_env).map(|also| also.name.to_owned()));
