@@ -291,7 +291,8 @@ impl Rbac {
     }
 
     /// One's own password by the current one; another's by the role admin alone. The current one counts if it still is
-    /// when the new one is kept: of two that come at once, one is refused.
+    /// when the new one is kept: of two that come at once, one is refused. A password that an admin gave lifts the bans
+    /// of the name: failures with the old one say nothing of it.
     pub(super) async fn change_password(
         &self,
         caller: &Caller,
@@ -329,7 +330,11 @@ impl Rbac {
                 Failure::new(401_207, "currentPassword is wrong: the password was changed meanwhile")
             }
             _ => fault.into(),
-        })
+        })?;
+        if !own {
+            self.attempts().forgive(name);
+        }
+        Ok(())
     }
 }
 

@@ -197,6 +197,25 @@ fn of_changes_of_the_same_password_at_once_exactly_one_succeeds() {
 }
 
 #[test]
+fn a_password_that_an_admin_gives_lifts_the_ban_of_the_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = closed(dir.path());
+    let mut client = server.connect();
+    let root = log_in(&mut client, "root", PASSWORD);
+    let new = json!({ "name": "peter", "password": PASSWORD, "roles": ["developer"] });
+    assert_eq!(ask(&mut client, "POST", "/v4/accounts", &root, Some(new)).status, 200);
+    for _ in 0..3 {
+        let answer = log_in_with(&mut client, &json!({ "name": "peter", "password": "wrong" }));
+        assert_denied(&answer, "401202", "User name or password is wrong", "");
+    }
+    let banned = log_in_with(&mut client, &json!({ "name": "peter", "password": PASSWORD }));
+    assert_denied(&banned, "403201", "Account blocked", "");
+    let body = json!({ "password": "0ther-Word" });
+    assert_eq!(ask(&mut client, "POST", "/v4/accounts/peter/password", &root, Some(body)).status, 200);
+    log_in(&mut client, "peter", "0ther-Word");
+}
+
+#[test]
 fn a_developer_sees_neither_accounts_nor_roles_but_what_he_may_do() {
     let dir = tempfile::tempdir().unwrap();
     let server = closed(dir.path());
