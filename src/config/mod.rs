@@ -12,11 +12,13 @@ mod secrets;
 mod show;
 mod table;
 mod values;
+mod variables;
 
 pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use show::show;
 pub use table::{AlsoEnv, Form, SETTINGS, Setting};
 pub use values::show_size;
+pub use variables::{Unknown, unknown};
 
 use clap::{Arg, ArgMatches};
 use std::collections::BTreeMap;
@@ -328,12 +330,21 @@ pub fn resolve(
 
 /// The file's values as texts, by dotted key.
 fn read_file(file: File<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
+    // Without the line's text: a secret may stand there.
     let table: toml::Table = file.text.parse().map_err(|e: toml::de::Error| {
-        ConfigError(format!("{}: this is not TOML: {}", file.name, e.to_string().trim_end()))
+        let (line, column) = place(file.text, e.span().map_or(0, |span| span.start));
+        ConfigError(format!("{}, line {line}, column {column}: this is not TOML: {}", file.name, e.message()))
     })?;
     let mut values = BTreeMap::new();
     flatten(file, "", table, &mut values)?;
     Ok(values)
+}
+
+/// The line and the column of a byte, both counted from 1.
+fn place(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 fn flatten(

@@ -47,10 +47,19 @@ pub struct Credential {
     pub secret: Secret,
 }
 
+/// What stands between commas. Who writes commas alone meant to close something, and gets no open server for it.
+fn some_or_blank(text: &str, expected: &str) -> Result<Vec<String>, String> {
+    let items = list(text, MOST)?;
+    match items.is_empty() && !text.trim().is_empty() {
+        true => Err(format!("expected {expected}, or nothing at all: between these commas is nothing")),
+        false => Ok(items),
+    }
+}
+
 /// `ID:SECRET` between commas.
 pub fn credentials(text: &str) -> Result<Vec<Credential>, String> {
     let mut credentials: Vec<Credential> = Vec::new();
-    for item in list(text, MOST)? {
+    for item in some_or_blank(text, "ID:SECRET,ID:SECRET")? {
         let (id, secret) = item.split_once(':').ok_or("expected ID:SECRET,ID:SECRET")?;
         let is_id = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if id.is_empty() || id.len() > LONGEST_ID || !id.bytes().all(is_id) {
@@ -69,7 +78,7 @@ pub fn credentials(text: &str) -> Result<Vec<Credential>, String> {
 
 /// Tokens between commas.
 pub fn tokens(text: &str) -> Result<Vec<Secret>, String> {
-    let tokens = list(text, MOST)?;
+    let tokens = some_or_blank(text, "TOKEN,TOKEN")?;
     let is_token = |token: &String| {
         (SHORTEST_TOKEN..=LONGEST).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
     };
@@ -131,6 +140,18 @@ mod tests {
         assert_eq!(tokens("12345678, abcdefgh"), Ok(vec![Secret::new("12345678"), Secret::new("abcdefgh")]));
         for bad in ["1234567", "12345 678", "1234567\u{e9}", &"x".repeat(LONGEST + 1)] {
             assert!(tokens(bad).unwrap_err().starts_with("expected tokens of 8 to 16384 printable"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn commas_alone_are_refused_and_blanks_are_nothing() {
+        for blank in ["", " ", "\t\n"] {
+            assert_eq!((credentials(blank), tokens(blank)), (Ok(vec![]), Ok(vec![])), "{blank:?}");
+        }
+        for commas in [",", " , ", ",,"] {
+            let said = |form| format!("expected {form}, or nothing at all: between these commas is nothing");
+            assert_eq!(credentials(commas), Err(said("ID:SECRET,ID:SECRET")), "{commas:?}");
+            assert_eq!(tokens(commas), Err(said("TOKEN,TOKEN")), "{commas:?}");
         }
     }
 

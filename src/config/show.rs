@@ -23,7 +23,7 @@ fn line(value: &Value) -> (&'static str, String, String) {
     let (section, name) = value.setting.key.split_once('.').unwrap_or(("", value.setting.key));
     let written = match value.setting.form {
         // That there is none is no secret.
-        _ if value.setting.secret && !value.text.is_empty() => toml::Value::from(MASK),
+        _ if value.setting.secret && !value.text.trim().is_empty() => toml::Value::from(MASK),
         Form::YesNo => value.text.trim().parse().map(toml::Value::Boolean).unwrap_or(toml::Value::from(&*value.text)),
         Form::Count => value.text.trim().parse().map(toml::Value::Integer).unwrap_or(toml::Value::from(&*value.text)),
         Form::Rate => value.text.trim().parse().map(toml::Value::Float).unwrap_or(toml::Value::from(&*value.text)),

@@ -219,8 +219,37 @@ fn an_unknown_key_in_the_file_is_refused_with_the_nearest_known_one() {
 #[test]
 fn a_file_that_is_not_toml_is_refused_with_the_place() {
     let text = refusal(&[], &[], Some("listen = \n"));
-    assert!(text.starts_with("spanlake.toml: this is not TOML: ") && text.contains("line 1"), "{text}");
+    assert!(text.starts_with("spanlake.toml, line 1, column 10: this is not TOML: "), "{text}");
     assert!(refusal(&[], &[], Some("listen = [1]")).contains("listen is a list or a date"));
+}
+
+#[test]
+fn what_stands_in_a_line_that_is_not_toml_is_not_told() {
+    for (text, line, column) in [
+        ("[auth]\nroot_password = \"Hunter2-pw\" oops\n", 2, 30),
+        ("[auth]\ntokens = \"Hunter2-pw\n", 2, 21),
+        ("[auth]\ntokens = Hunter2-pw\n", 2, 10),
+        ("[auth]\ntokens = \"ä\\Hunter2-pw\"\n", 2, 13),
+        ("[auth]\ntokens = \"Hunter2-pw\"\ntokens = \"Hunter2-pw2\"\n", 3, 1),
+        ("Hunter2-pw", 1, 11),
+    ] {
+        let said = refusal(&[], &[], Some(text));
+        let start = format!("spanlake.toml, line {line}, column {column}: this is not TOML: ");
+        assert!(said.starts_with(&start), "{text:?}: {said}");
+        assert!(!said.contains("unter2"), "{text:?}: {said}");
+    }
+}
+
+#[test]
+fn commas_without_a_secret_between_them_name_the_setting_and_switch_nothing_off() {
+    let said = "expected TOKEN,TOKEN, or nothing at all: between these commas is nothing";
+    assert_eq!(
+        refusal(&[], &[("SPANLAKE_AUTH_TOKENS", " , ")], None),
+        format!("auth.tokens = \"********\" (from SPANLAKE_AUTH_TOKENS): {said}")
+    );
+    let blank = resolved(&[], &[("SPANLAKE_AUTH_TOKENS", " ")], None).unwrap();
+    assert_eq!(blank.config.auth, resolved(&[], &[], None).unwrap().config.auth);
+    assert!(!show(&blank.values).contains(MASK));
 }
 
 #[test]

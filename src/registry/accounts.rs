@@ -46,6 +46,8 @@ impl fmt::Debug for Account {
 /// What is changed of an account.
 #[derive(Clone, Default)]
 pub struct AccountChange {
+    /// The id of the password that the account must still have, if that was looked at before.
+    pub if_password: Option<String>,
     /// What is kept of the password, and its id.
     pub password: Option<(String, String)>,
     pub roles: Option<Vec<String>>,
@@ -169,9 +171,14 @@ impl Registry {
         .await
     }
 
+    /// All of it, or nothing where the account has another password by now.
     pub async fn change_account(&self, name: &str, change: AccountChange) -> Outcome<()> {
         self.change(|draft| {
             let mut account = Account::clone(draft.state.accounts.accounts.get(name).ok_or_else(|| missing(name))?);
+            if change.if_password.is_some_and(|id| id != account.password_id) {
+                let detail = format!("the password of account [{name}] was changed meanwhile");
+                return Err(Fault::new(FaultKind::AccountConflict, detail));
+            }
             if let Some((hash, id)) = change.password {
                 (account.password_hash, account.password_id) = (hash, id);
             }

@@ -72,6 +72,60 @@ fn a_misspelt_key_in_the_file_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_settings_file_that_cannot_be_read_does_not_print_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("spanlake.toml"), "[auth]\nroot_password = \"Hunter2-pw\" oops\n").unwrap();
+    for command in ["serve", "config"] {
+        let refused = output(&[command], dir.path());
+        assert_eq!(refused.status.code(), Some(2), "{command}");
+        let said = text(&refused.stderr);
+        assert!(said.starts_with("spanlake: spanlake.toml, line 2, column 30: this is not TOML: "), "{said}");
+        assert!(!said.contains("Hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_list_of_secrets_that_holds_none_ends_the_program_and_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flag, key) in [("--auth-tokens", "auth.tokens"), ("--auth-credentials", "auth.credentials")] {
+        let refused = output(&["serve", flag, " , "], dir.path());
+        assert_eq!(refused.status.code(), Some(2), "{flag}");
+        let start = format!("spanlake: {key} = \"********\" (from {flag}): expected ");
+        assert!(text(&refused.stderr).starts_with(&start), "{}", text(&refused.stderr));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_log_tells_who_may_come_in_and_which_variables_are_no_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    // Where a file is in the place of the folder the program ends by itself.
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let log = |args: &[&str]| {
+        let args = [&["serve", "--listen", "127.0.0.1:0", "--data", "file"], args].concat();
+        let mut command = spanlake(&args, dir.path());
+        command.env("SPANLAKE_AUTH_TOKEN", "hunter2-hunter2").env("SPANLAKE_PYTHON", "python3");
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    let closed = log(&["--auth-credentials", "id:hunter2", "--auth-root-password", "Hunter2-pw"]);
+    let open = log(&[]);
+    for (log, said) in [
+        (
+            &open,
+            "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and",
+        ),
+        (&closed, "SAE APIs are closed to all but those known by auth.credentials, auth.root_password\n"),
+    ] {
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+        let unheeded = "the variable \"SPANLAKE_AUTH_TOKEN\" is not heeded: it is no setting's; the nearest known one is \
+                        SPANLAKE_AUTH_TOKENS\n";
+        assert!(log.contains(unheeded), "{log}");
+        assert_eq!(log.matches("is not heeded").count(), 1, "{log}");
+        assert!(!log.to_lowercase().contains("hunter2"), "{log}");
+    }
+}
+
+#[test]
 fn help_shows_every_setting_with_variable_and_default_and_leaves_with_0() {
     let dir = tempfile::tempdir().unwrap();
     let help = output(&["serve", "--help"], dir.path());

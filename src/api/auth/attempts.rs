@@ -22,9 +22,14 @@ pub(super) struct Who {
 
 impl Who {
     pub(super) fn new(name: &str, address: IpAddr) -> Who {
-        let name = name.as_bytes();
-        Who { name: name.get(..NAME).unwrap_or(name).into(), address: address.to_canonical() }
+        Who { name: cut(name).into(), address: address.to_canonical() }
     }
+}
+
+/// What counts of a name.
+fn cut(name: &str) -> &[u8] {
+    let name = name.as_bytes();
+    name.get(..NAME).unwrap_or(name)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +60,12 @@ impl Attempts {
 
     pub(super) fn succeeded(&mut self, who: &Who) {
         self.0.remove(who);
+    }
+
+    /// Lifts every ban of a name, wherever it was tried from.
+    pub(super) fn forgive(&mut self, name: &str) {
+        let name = cut(name);
+        self.0.retain(|who, _| *who.name != *name);
     }
 
     /// Forgets what is over, and if that is nothing, whoever is the least of a loss: not banned, then longest ago.
@@ -105,6 +116,20 @@ mod tests {
         attempts.succeeded(&who("root", 1));
         attempts.failed(who("root", 1), TERM);
         assert_eq!(attempts.banned(&who("root", 1), TERM), None);
+    }
+
+    #[test]
+    fn a_name_is_forgiven_at_every_address_and_no_other_is() {
+        let mut attempts = Attempts::default();
+        for who in [who("root", 1), who("root", 2), who("rooty", 1)] {
+            for _ in 0..3 {
+                attempts.failed(who.clone(), 0);
+            }
+        }
+        attempts.forgive("root");
+        assert_eq!(attempts.banned(&who("root", 1), 0), None);
+        assert_eq!(attempts.banned(&who("root", 2), 0), None);
+        assert_eq!(attempts.banned(&who("rooty", 1), 0), Some(TERM));
     }
 
     #[test]

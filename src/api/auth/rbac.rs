@@ -290,7 +290,9 @@ impl Rbac {
         Ok(self.registry.drop_account(name).await?)
     }
 
-    /// One's own password by the current one; another's by the role admin alone.
+    /// One's own password by the current one; another's by the role admin alone. The current one counts if it still is
+    /// when the new one is kept: of two that come at once, one is refused. A password that an admin gave lifts the bans
+    /// of the name: failures with the old one say nothing of it.
     pub(super) async fn change_password(
         &self,
         caller: &Caller,
@@ -304,6 +306,7 @@ impl Rbac {
             return denied(403_001, "can not change other account password: that takes the role admin");
         }
         check_new_password(name, &new)?;
+        let mut checked = None;
         if own {
             if current.is_empty() {
                 return denied(400_001, "current password should not be empty: send it as currentPassword");
@@ -311,16 +314,27 @@ impl Rbac {
             if current == new {
                 return denied(400_206, "the password can not be same as old one");
             }
-            self.check(name, current, address, (401_207, "currentPassword is wrong")).await?;
+            let account = self.check(name, current, address, (401_207, "currentPassword is wrong")).await?;
+            checked = Some(account.password_id.clone());
         } else if self.registry.account(name).is_none() {
             return missing(name);
         }
         let kept = self.hash(new).await?;
         let change = AccountChange {
+            if_password: checked,
             password: Some((kept, hex(&random::<8>().map_err(|e| broken(&e))?))),
             ..AccountChange::default()
         };
-        Ok(self.registry.change_account(name, change).await?)
+        self.registry.change_account(name, change).await.map_err(|fault| match fault.kind {
+            FaultKind::AccountConflict => {
+                Failure::new(401_207, "currentPassword is wrong: the password was changed meanwhile")
+            }
+            _ => fault.into(),
+        })?;
+        if !own {
+            self.attempts().forgive(name);
+        }
+        Ok(())
     }
 }
 

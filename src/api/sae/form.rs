@@ -146,15 +146,14 @@ fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// A name in XML (1.0, section 2.3) made of a key: what may not stand in one becomes `_`, so does a colon, which would
-/// name a namespace; one that may not begin so has a `_` before it.
+/// A name in XML made of a key: ASCII letters, digits, `_`, `-` and `.` stay, all else becomes `_`; one that may not begin
+/// so has a `_` before it. Which other characters a name may have depends on the edition of XML 1.0 that a parser was
+/// written by, and a colon would name a namespace.
 fn name(key: &str) -> Cow<'_, str> {
-    let is_start = |c: char| c == '_' || is_name_start(c);
-    let is_part = |c: char| {
-        is_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
-    };
+    let is_start = |c: char| c == '_' || c.is_ascii_alphabetic();
+    let is_part = |c: char| is_start(c) || matches!(c, '-' | '.' | '0'..='9');
     let is_reserved = key.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("xml"));
-    let begins = key.chars().next().is_some_and(is_start) && !is_reserved;
+    let begins = key.chars().next().is_some_and(|c| is_start(c) || !is_part(c)) && !is_reserved;
     if begins && key.chars().all(is_part) {
         return Cow::Borrowed(key);
     }
@@ -166,19 +165,10 @@ fn name(key: &str) -> Cow<'_, str> {
     Cow::Owned(name)
 }
 
-/// `NameStartChar` without the colon and the underscore.
-fn is_name_start(c: char) -> bool {
-    matches!(c,
-        'A'..='Z' | 'a'..='z' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
-        | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}'
-        | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}'
-        | '\u{10000}'..='\u{effff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     fn xml_of(value: Value) -> String {
         String::from_utf8(xml("R", &Node::from(value))).unwrap()
@@ -212,18 +202,50 @@ mod tests {
     fn keys_that_are_no_names_in_xml_are_made_into_some() {
         for (key, made) in [
             ("a.b-c_d1", "a.b-c_d1"),
-            ("北京", "北京"),
+            ("_", "_"),
+            ("北京", "__"),
+            ("\u{1f680}", "_"),
+            ("\u{fffd}", "_"),
+            ("größe", "gr__e"),
+            ("a\u{b7}\u{301}", "a__"),
             ("1a", "_1a"),
             ("-a", "_-a"),
             ("", "_"),
             ("a b", "a_b"),
             ("a:b", "a_b"),
-            ("<a>", "__a_"),
+            ("<a>", "_a_"),
             ("XmlKey", "_XmlKey"),
             ("a\u{0}", "a_"),
         ] {
             assert_eq!(name(key), made, "{key:?}");
         }
+    }
+
+    #[test]
+    fn any_keys_make_elements_that_a_parser_finds_again() {
+        let keys =
+            ["\u{1f680}", "\u{fffd}", "\u{0}", "北京", "größe", "1", "-", "", " ", "a b", "a:b", "</R>", "&", "xml"];
+        let fields: Map<String, Value> = keys.iter().map(|key| ((*key).to_owned(), json!("\u{1f680}&"))).collect();
+        let made: Vec<String> = fields.keys().map(|key| name(key).into_owned()).collect();
+        let written = xml_of(Value::Object(fields));
+        let mut reader = quick_xml::Reader::from_str(&written);
+        let (mut found, mut texts) = (Vec::new(), String::new());
+        loop {
+            match reader.read_event().unwrap() {
+                Event::Start(start) => found.push(String::from_utf8(start.name().as_ref().to_vec()).unwrap()),
+                Event::Text(text) => texts.push_str(&text.decode().unwrap()),
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        assert_eq!(found.remove(0), "R");
+        assert_eq!(found, made);
+        assert_eq!(texts, "\u{1f680}".repeat(keys.len()));
+        let is_name = |name: &String| {
+            let part = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+            name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic()) && name.bytes().all(part)
+        };
+        assert!(found.iter().all(is_name), "{found:?}");
     }
 
     #[test]

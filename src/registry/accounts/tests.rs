@@ -39,7 +39,7 @@ async fn accounts_and_the_secret_of_tokens_are_the_same_after_a_restart() {
         registry.change_account("anna", AccountChange { password, ..AccountChange::default() }).await.unwrap();
         let status = Some("inactive".to_owned());
         let roles = Some(vec!["developer".to_owned()]);
-        registry.change_account("peter", AccountChange { roles, status, password: None }).await.unwrap();
+        registry.change_account("peter", AccountChange { roles, status, ..AccountChange::default() }).await.unwrap();
         registry.drop_account("gone").await.unwrap();
         registry.close().await;
 
@@ -78,6 +78,34 @@ async fn a_name_is_given_once_and_what_is_not_there_cannot_be_changed() {
     assert_eq!((missing.kind, missing.detail.as_str()), (FaultKind::AccountMissing, "account [anna] not exist"));
     assert_eq!(registry.drop_account("anna").await.unwrap_err().kind, FaultKind::AccountMissing);
     registry.close().await;
+}
+
+#[tokio::test]
+async fn of_changes_to_the_same_password_the_first_counts_and_an_account_made_anew_has_another() {
+    over_each("account_passwords", async |url, folder| {
+        let (registry, _) = open(&url, &folder, 1).await;
+        registry.create_account(account("peter")).await.unwrap();
+        let change = |id: &str| AccountChange {
+            if_password: Some("2".to_owned()),
+            password: Some((format!("kept {id}"), id.to_owned())),
+            ..AccountChange::default()
+        };
+        let changes = ["a", "b", "c", "d"].map(|id| registry.change_account("peter", change(id)));
+        let outcomes = futures::future::join_all(changes).await;
+        let refused: Vec<Fault> = outcomes.into_iter().filter_map(Result::err).collect();
+        let expected = Fault::new(FaultKind::AccountConflict, "the password of account [peter] was changed meanwhile");
+        assert_eq!(refused, [expected.clone(), expected.clone(), expected.clone()]);
+        let kept = registry.account("peter").unwrap();
+        assert_eq!(kept.password_hash, format!("kept {}", kept.password_id));
+
+        registry.drop_account("peter").await.unwrap();
+        let anew = Account { password_id: "9".to_owned(), ..account("peter") };
+        registry.create_account(anew.clone()).await.unwrap();
+        assert_eq!(registry.change_account("peter", change("e")).await, Err(expected));
+        assert_eq!(registry.account("peter").unwrap().password_hash, anew.password_hash);
+        registry.close().await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use std::sync::Barrier;
 
 /// `{"errorCode":..,"errorMessage":..,"detail":..}`, compact, with the status that the code begins with.
 fn assert_denied(answer: &Answer, code: &str, message: &str, detail: &str) {
@@ -164,6 +165,54 @@ fn a_password_is_changed_and_tokens_of_the_old_one_end() {
     assert_eq!(ask(&mut client, "GET", "/v4/self-perms", &old, None).status, 401);
     log_in(&mut client, "root", "0ther-Word");
     assert!(server.log().contains("auth.root_password is not heeded"), "{}", server.log());
+}
+
+#[test]
+fn of_changes_of_the_same_password_at_once_exactly_one_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = closed(dir.path());
+    let token = log_in(&mut server.connect(), "root", PASSWORD);
+    // No more than may fail without a ban.
+    let changes = ["1st-Word", "2nd-Word", "3rd-Word"];
+    let start = Barrier::new(changes.len());
+    let change = &|password: &str| {
+        let mut client = server.connect();
+        let body = json!({ "currentPassword": PASSWORD, "password": password });
+        start.wait();
+        ask(&mut client, "POST", "/v4/accounts/root/password", &token, Some(body))
+    };
+    let answers = std::thread::scope(|scope| {
+        let running = changes.map(|password| scope.spawn(move || change(password)));
+        running.map(|one| one.join().unwrap())
+    });
+    let mut changed = Vec::new();
+    for (answer, password) in answers.iter().zip(changes) {
+        match answer.status {
+            200 => changed.push(password),
+            _ => assert_denied(answer, "401207", "Password is wrong", ""),
+        }
+    }
+    let [kept] = changed[..] else { panic!("{changed:?} succeeded") };
+    log_in(&mut server.connect(), "root", kept);
+}
+
+#[test]
+fn a_password_that_an_admin_gives_lifts_the_ban_of_the_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = closed(dir.path());
+    let mut client = server.connect();
+    let root = log_in(&mut client, "root", PASSWORD);
+    let new = json!({ "name": "peter", "password": PASSWORD, "roles": ["developer"] });
+    assert_eq!(ask(&mut client, "POST", "/v4/accounts", &root, Some(new)).status, 200);
+    for _ in 0..3 {
+        let answer = log_in_with(&mut client, &json!({ "name": "peter", "password": "wrong" }));
+        assert_denied(&answer, "401202", "User name or password is wrong", "");
+    }
+    let banned = log_in_with(&mut client, &json!({ "name": "peter", "password": PASSWORD }));
+    assert_denied(&banned, "403201", "Account blocked", "");
+    let body = json!({ "password": "0ther-Word" });
+    assert_eq!(ask(&mut client, "POST", "/v4/accounts/peter/password", &root, Some(body)).status, 200);
+    log_in(&mut client, "peter", "0ther-Word");
 }
 
 #[test]

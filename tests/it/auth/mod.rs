@@ -4,6 +4,7 @@ mod accounts;
 mod ats;
 mod kie;
 mod registry;
+mod routes;
 mod sae;
 
 use crate::support::server::{Answer, Client, Server};
