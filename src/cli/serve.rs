@@ -34,7 +34,6 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     start_log(&config.log);
     raise_file_limit();
     tell_of_unheeded();
-    tracing::info!("{}", who_may_come_in(&config.auth));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failed(format_args!("cannot start the threads: {e}")),
@@ -92,30 +91,6 @@ fn tell_of_unheeded() {
     }
 }
 
-/// Whether the APIs with guards are open, and by which settings: names only.
-fn who_may_come_in(auth: &config::AuthConfig) -> String {
-    let settings = [
-        ("auth.credentials", !auth.credentials.is_empty()),
-        ("auth.tokens", !auth.tokens.is_empty()),
-        ("auth.root_password", !auth.root_password.is_empty()),
-    ];
-    let given: Vec<&str> = settings.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
-    match given[..] {
-        [] => "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and \
-               auth.root_password is set"
-            .to_owned(),
-        ["auth.root_password"] => {
-            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS and SAE APIs \
-             are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is set"
-                .to_owned()
-        }
-        _ => format!(
-            "the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by {}",
-            given.join(", ")
-        ),
-    }
-}
-
 /// Lets the process hold as many open files as it may: each connection is one, and each live file of the table.
 fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -129,35 +104,6 @@ fn raise_file_limit() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn whether_the_apis_are_open_is_told_with_the_names_of_settings_alone() {
-        let secret = || config::Secret::new("hunter2-hunter2");
-        let credential = || config::Credential { id: "id-hunter2".to_owned(), secret: secret() };
-        let auth = |credentials: bool, tokens: bool, password: bool| config::AuthConfig {
-            credentials: if credentials { vec![credential()] } else { vec![] },
-            tokens: if tokens { vec![secret()] } else { vec![] },
-            root_password: if password { secret() } else { config::Secret::default() },
-            ..config::AuthConfig::default()
-        };
-        let known_by =
-            |names| format!("the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by {names}");
-        assert_eq!(
-            who_may_come_in(&auth(false, false, false)),
-            "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and \
-             auth.root_password is set"
-        );
-        assert_eq!(who_may_come_in(&auth(false, true, false)), known_by("auth.tokens"));
-        assert_eq!(
-            who_may_come_in(&auth(true, true, true)),
-            known_by("auth.credentials, auth.tokens, auth.root_password")
-        );
-        assert_eq!(
-            who_may_come_in(&auth(false, false, true)),
-            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS and SAE \
-             APIs are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is set"
-        );
-    }
 
     #[test]
     fn a_bare_level_is_the_servers_own_and_a_filter_stays_as_it_is() {

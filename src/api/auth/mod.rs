@@ -86,18 +86,78 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Reads the settings, and makes the account root where it is asked for and missing.
+    /// Reads the settings, tells the log whom they let in, and makes the account root where it is asked for and missing.
     pub async fn open(config: &AuthConfig, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Result<Auth> {
         let keys = Keys::new(config).map_err(|_| Error::internal("auth: the system gives no random numbers"))?;
         let rbac = match config.root_password.is_empty() {
             true => None,
             false => Some(Rbac::open(&config.root_password, registry, clock.clone()).await?),
         };
+        tracing::info!("{}", who_may_come_in(config));
         Ok(Auth { keys, clock_skew: config.clock_skew, clock, rbac })
     }
 
     /// Whether anybody is to be refused at all.
     pub(super) fn is_on(&self) -> bool {
         !self.keys.are_none() || self.rbac.is_some()
+    }
+}
+
+/// Whether the APIs with guards are open, and by which settings: names only.
+fn who_may_come_in(auth: &AuthConfig) -> String {
+    let settings = [
+        ("auth.credentials", !auth.credentials.is_empty()),
+        ("auth.tokens", !auth.tokens.is_empty()),
+        ("auth.root_password", !auth.root_password.is_empty()),
+    ];
+    let given: Vec<&str> = settings.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    match given[..] {
+        [] => "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and \
+               auth.root_password is set"
+            .to_owned(),
+        ["auth.root_password"] => {
+            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS and SAE APIs \
+             are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is set"
+                .to_owned()
+        }
+        _ => format!(
+            "the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by {}",
+            given.join(", ")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Credential, Secret};
+
+    #[test]
+    fn whether_the_apis_are_open_is_told_with_the_names_of_settings_alone() {
+        let secret = || Secret::new("hunter2-hunter2");
+        let credential = || Credential { id: "id-hunter2".to_owned(), secret: secret() };
+        let auth = |credentials: bool, tokens: bool, password: bool| AuthConfig {
+            credentials: if credentials { vec![credential()] } else { vec![] },
+            tokens: if tokens { vec![secret()] } else { vec![] },
+            root_password: if password { secret() } else { Secret::default() },
+            ..AuthConfig::default()
+        };
+        let known_by =
+            |names| format!("the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by {names}");
+        assert_eq!(
+            who_may_come_in(&auth(false, false, false)),
+            "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and \
+             auth.root_password is set"
+        );
+        assert_eq!(who_may_come_in(&auth(false, true, false)), known_by("auth.tokens"));
+        assert_eq!(
+            who_may_come_in(&auth(true, true, true)),
+            known_by("auth.credentials, auth.tokens, auth.root_password")
+        );
+        assert_eq!(
+            who_may_come_in(&auth(false, false, true)),
+            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS and SAE \
+             APIs are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is set"
+        );
     }
 }

@@ -61,3 +61,21 @@ fn every_route_of_the_four_apis_refuses_somebody_unknown_and_no_other_does() {
     }
     assert!(guarded > 0 && OPEN.iter().all(|name| open.iter().any(|there| there == name)), "{open:?}");
 }
+
+#[test]
+fn the_log_tells_once_at_start_who_may_come_in() {
+    for (args, said) in [
+        (&[][..], "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, "),
+        (
+            &["--auth-tokens", TOKEN, "--auth-root-password", PASSWORD],
+            "the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by auth.tokens, \
+             auth.root_password\n",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Server::start_with(dir.path(), args).log();
+        let told: Vec<&str> = log.split_inclusive('\n').filter(|line| line.contains("SAE APIs")).collect();
+        assert!(told.len() == 1 && told[0].contains(said) && told[0].contains(" INFO "), "{log}");
+        assert!(!log.contains(TOKEN) && !log.contains(PASSWORD), "{log}");
+    }
+}
