@@ -22,7 +22,6 @@ const FIELD: &str = "upload_file";
 
 /// A file of items. What else it says of itself does not matter.
 #[derive(Deserialize)]
-#[serde(expecting = "an object with a list of items in data")]
 struct File<'f> {
     #[serde(borrow)]
     data: Vec<&'f RawValue>,

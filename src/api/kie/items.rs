@@ -31,7 +31,7 @@ pub(super) async fn create(
 
 /// What of an item is changed: what is empty stays.
 #[derive(Default, Deserialize)]
-#[serde(default, expecting = "an object with value, status or both")]
+#[serde(default)]
 struct Changed {
     value: Option<String>,
     status: Option<String>,

@@ -213,7 +213,6 @@ pub(super) async fn json<T: DeserializeOwned>(context: &Context, headers: &Heade
 /// The field `ids` of a body.
 pub(super) async fn ids(context: &Context, headers: &HeaderMap, body: Body, code: u32) -> Outcome<Vec<String>> {
     #[derive(serde::Deserialize)]
-    #[serde(expecting = "an object with a list of ids")]
     struct Ids<'b> {
         #[serde(borrow)]
         ids: Vec<&'b RawValue>,

@@ -125,7 +125,7 @@ fn value_type(text: &str) -> Outcome<ValueType> {
 
 /// An item as clients send it. A null counts as absent; what nobody asks for does not matter.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, expecting = "an item as an object")]
+#[serde(default)]
 pub(super) struct Incoming {
     pub(super) key: Option<String>,
     pub(super) value: Option<String>,
@@ -159,7 +159,7 @@ pub(super) fn plain_labels(labels: Option<BTreeMap<String, Option<String>>>) -> 
 
 /// An item of a file, whose key and value may be anything at first.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, expecting = "an item as an object")]
+#[serde(default)]
 pub(super) struct Loose {
     #[serde(deserialize_with = "given")]
     key: Option<Value>,

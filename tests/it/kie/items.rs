@@ -112,10 +112,11 @@ fn whatever_breaks_a_rule_is_told_which_and_stores_nothing() {
                 json!({ "key": 1 }),
                 "the body is not as expected: invalid type: integer `1`, expected a string at line 1 column 8",
             ),
+            (json!(7), "the body is not as expected: invalid type: integer `7`, expected an object at line 1 column 1"),
             (
-                json!(7),
-                "the body is not as expected: invalid type: integer `7`, expected an item as an object at line 1 \
-                 column 1",
+                // A list of the fields in their order is no item.
+                json!(["k", "v", {}, "enabled", "text", 1]),
+                "the body is not as expected: invalid type: sequence, expected an object at line 1 column 0",
             ),
         ] {
             invalid(&send(server, "POST", KV, &body), detail);
