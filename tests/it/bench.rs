@@ -46,3 +46,16 @@ fn every_kind_of_search_is_answered_as_it_was_sent_and_a_load_that_never_was_is_
     assert_eq!(kinds[3], ("no match", 0));
     assert_eq!(run["lookup"]["mismatches"], 20);
 }
+
+#[test]
+fn the_registrys_bench_registers_what_it_says_and_every_answer_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["bench", "--registry", "--services", "20", "--instances", "60", "--seconds", "1", "--json"];
+    let output = output(&arguments, dir.path());
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!((&report["services"], &report["instances"]), (&20.into(), &60.into()), "{report:#}");
+    // Each instance once in 15 s: four in a second one by one, and none yet where a request has 100.
+    assert_eq!((&report["single"]["heartbeats"], &report["batched"]["requests"]), (&4.into(), &0.into()), "{report:#}");
+    assert_eq!((&report["wrong"], output.status.code()), (&0.into(), Some(0)), "{report:#}");
+}
