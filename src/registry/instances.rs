@@ -3,7 +3,7 @@
 use super::change::What;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Instance, Tenant};
-use super::state::{endpoints_digest, instance_bytes};
+use super::state::instance_bytes;
 use super::watch::{Action, Notice};
 use super::{Draft, Registry};
 use std::sync::Arc;
@@ -105,26 +105,35 @@ impl Registry {
 }
 
 impl Draft<'_> {
-    /// Registers an instance of a service that is there.
-    pub(super) fn put_instance(&mut self, tenant: &Tenant, mut instance: Instance, new_id: String) -> Outcome<String> {
+    /// Registers an instance of a service that is there, if there is room for it.
+    fn put_instance(&mut self, tenant: &Tenant, instance: Instance, new_id: String) -> Outcome<String> {
+        let entry = self.service(tenant, &instance.service_id)?;
+        let old = entry.registered(&instance).map(|(_, old)| instance_bytes(&old.body));
+        self.check_instances(usize::from(old.is_none()))?;
+        self.check_room(self.new_bytes(&instance), old.unwrap_or_default())?;
+        self.place_instance(tenant, instance, new_id)
+    }
+
+    /// Registers an instance for which there is room. Fails only where its service is not there.
+    pub(super) fn place_instance(
+        &mut self,
+        tenant: &Tenant,
+        mut instance: Instance,
+        new_id: String,
+    ) -> Outcome<String> {
         let entry = self.service(tenant, &instance.service_id)?;
         let service = entry.service.clone();
-        if instance.instance_id.is_empty() {
-            let digest = endpoints_digest(&instance.endpoints);
-            let same = entry.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest);
-            instance.instance_id = same.map_or(new_id, |(id, _)| id.to_string());
-        }
-        let id = instance.instance_id.clone();
-        let old = entry.instances.get(id.as_str());
-        let old_bytes = old.map_or(0, |old| instance_bytes(&old.body));
-        let old = old.map(|old| old.instance());
-        self.check_instances(usize::from(old.is_none()))?;
-        self.check_room(self.new_bytes(&instance), old_bytes)?;
+        let old = entry.registered(&instance).map(|(id, old)| (id.to_string(), old.instance().timestamp));
         let now = self.wall_seconds.to_string();
-        instance.timestamp = old.as_ref().map_or_else(|| now.clone(), |old| old.timestamp.clone());
+        let action = if old.is_some() { Action::Update } else { Action::Create };
+        let (known_id, timestamp) = old.unwrap_or_else(|| (new_id, now.clone()));
+        if instance.instance_id.is_empty() {
+            instance.instance_id = known_id;
+        }
+        instance.timestamp = timestamp;
         instance.mod_timestamp = now;
         instance.version.clone_from(&service.version);
-        let action = if old.is_some() { Action::Update } else { Action::Create };
+        let id = instance.instance_id.clone();
         self.apply(tenant, What::PutInstance(Box::new(instance.clone())));
         self.notify(action, tenant, &service, instance);
         // Here and not where the answer is made: a client that does not wait for that must not live for ever.
@@ -144,8 +153,8 @@ impl Draft<'_> {
 
     /// About what an instance that is to be registered will take in memory.
     pub(super) fn new_bytes(&self, instance: &Instance) -> usize {
-        // Its times and its version are still to come.
-        const TO_COME: usize = 128;
+        // Its ids, its times and its version may still be to come.
+        const TO_COME: usize = 512;
         instance_bytes(&serde_json::to_string(instance).unwrap_or_default()) + TO_COME
     }
 

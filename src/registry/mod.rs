@@ -291,15 +291,22 @@ impl Registry {
             changes: Vec::new(),
             notices: Vec::new(),
         };
-        let planned = plan(&mut draft)?;
+        let planned = plan(&mut draft);
         let Draft { changes, notices, .. } = draft;
+        debug_assert!(planned.is_ok() || changes.is_empty(), "a plan that fails has changed nothing");
+        let planned = planned?;
         let weight = changes.iter().map(|change| change.what.weight()).sum();
         self.image.queued.fetch_add(weight, Ordering::Relaxed);
         let (done, waits) = oneshot::channel();
         // Under the lock, so that the queue has the order of the image.
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let sent = queue.as_ref().is_some_and(|queue| queue.send(Order { changes, notices, weight, done }).is_ok());
-        if sent { Ok((planned, waits)) } else { Err(Fault::unavailable()) }
+        if !sent {
+            // Nobody writes any more: what was planned is in the image alone, which takes no more of it.
+            self.image.open.store(false, Ordering::Relaxed);
+            return Err(Fault::unavailable());
+        }
+        Ok((planned, waits))
     }
 }
 

@@ -88,7 +88,7 @@ impl Registry {
             }
             for (mut instance, new_id) in instances {
                 instance.service_id.clone_from(&id);
-                draft.put_instance(tenant, instance, new_id)?;
+                draft.place_instance(tenant, instance, new_id)?;
             }
             Ok(id)
         })

@@ -91,6 +91,16 @@ pub(super) fn instance_bytes(body: &str) -> usize {
 }
 
 impl ServiceState {
+    /// The instance in whose place another is registered: that of its id, or, where it brings none, one with the same
+    /// endpoints.
+    pub(super) fn registered(&self, new: &Instance) -> Option<(&Arc<str>, &InstanceState)> {
+        if !new.instance_id.is_empty() {
+            return self.instances.get_key_value(new.instance_id.as_str());
+        }
+        let digest = endpoints_digest(&new.endpoints);
+        self.instances.iter().find(|(_, other)| digest != 0 && other.endpoints == digest)
+    }
+
     /// About what it takes in memory, with its instances, tags and summaries of contracts.
     pub(super) fn bytes(&self) -> usize {
         let pairs = pairs_bytes(&self.tags) + pairs_bytes(&self.schemas);
@@ -143,7 +153,7 @@ impl InstanceState {
 }
 
 /// A number that two lists of endpoints share if they have the same ones, in whatever order; zero for none.
-pub(super) fn endpoints_digest(endpoints: &[String]) -> u64 {
+fn endpoints_digest(endpoints: &[String]) -> u64 {
     if endpoints.is_empty() {
         return 0;
     }

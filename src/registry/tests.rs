@@ -365,6 +365,25 @@ async fn a_service_is_registered_with_all_its_instances_or_not_at_all() {
     assert_eq!(pass(&registry, &clock, 20), 3);
 }
 
+/// Whatever the bytes that are left: a plan that is refused half way would leave the image with what no database has.
+#[tokio::test]
+async fn a_service_that_hardly_fits_with_its_instances_is_there_as_a_whole_or_not_at_all() {
+    for max_bytes in (1_000..6_000).step_by(50) {
+        let folder = tempfile::tempdir().unwrap();
+        let few = RegistryConfig { max_bytes, ..config("", folder.path()) };
+        let (registry, _) = open(few.clone()).await;
+        let copies = (0..3).map(|copy| (instance("", &format!("rest://{copy}")), "i".repeat(30) + &copy.to_string()));
+        let long = service("app", "p", &"1".repeat(9));
+        let outcome = registry.register_service(&tenant(), long, BTreeMap::new(), copies.collect()).await;
+        let there = if outcome.is_ok() { (1, 3) } else { (0, 0) };
+        assert_eq!(tenant_counts(&registry.image.read()), there, "{max_bytes}");
+        registry.close().await;
+        let (registry, _) = open(few).await;
+        assert_eq!(tenant_counts(&registry.image.read()), there, "{max_bytes}");
+        registry.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_consumer_that_is_named_often_depends_on_no_more_than_it_may() {
     let folder = tempfile::tempdir().unwrap();
