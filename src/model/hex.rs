@@ -1,4 +1,4 @@
-//! Hexadecimal text of ids: lower case out, either case in.
+//! Hexadecimal text of ids and digests: lower case out, either case in.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -17,6 +17,21 @@ pub fn push_u64(out: &mut String, value: u64) {
     for digit in encode_u64(value) {
         out.push(digit as char);
     }
+}
+
+/// The lower-case hex digits of bytes.
+pub fn encode(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+/// The bytes of pairs of hex digits of either case. `None` where `text` holds anything else, or half a pair.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let pair = |pair: &[u8]| match pair {
+        [_, _] => decode_u64(pair).and_then(|byte| u8::try_from(byte).ok()),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(pair).collect()
 }
 
 /// Reads 1 to 16 hex digits of either case. `None` where `text` is empty, longer, or holds anything else.
@@ -40,6 +55,16 @@ pub fn decode_u64(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_go_both_ways_and_nothing_else_is_taken_for_them() {
+        assert_eq!(decode("00fFa9"), Some(vec![0, 255, 0xa9]));
+        assert_eq!(encode(&[0, 255, 0xa9]), "00ffa9");
+        assert_eq!((decode(""), encode(&[])), (Some(Vec::new()), String::new()));
+        for bad in ["0", "0g", "+1", "é", "0x00"] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn every_width_pads_to_sixteen_digits() {

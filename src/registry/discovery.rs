@@ -5,7 +5,8 @@ use super::fault::{Fault, FaultKind, Outcome};
 use super::service::{Family, Microservice, Tenant};
 use super::state::{ServiceState, TenantState, dependency_bytes};
 use super::version::Rule;
-use super::{Draft, Registry, hex};
+use super::{Draft, Registry};
+use crate::model::hex;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub struct Found {
 impl Found {
     /// One instance by itself.
     pub fn of_one(body: Arc<str>, revision: &str) -> Found {
-        let current = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, body.as_bytes()).as_ref());
+        let current = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, body.as_bytes()).as_ref());
         let instances = (current != revision).then(|| vec![body]);
         Found { revision: current, instances }
     }
@@ -111,7 +112,7 @@ impl Registry {
             state.update(&provider.revision.to_le_bytes());
             state.update(&living.to_le_bytes());
         }
-        let current = hex(state.finish().as_ref());
+        let current = hex::encode(state.finish().as_ref());
         if current == revision {
             return Found { revision: current, instances: None };
         }

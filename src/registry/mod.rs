@@ -41,6 +41,7 @@ pub use details::{DetailHead, DetailKey};
 pub use discovery::{Find, Found, WantedTags};
 pub use expiry::TICK;
 pub use fault::{Fault, FaultKind, Outcome};
+pub(crate) use service::or_default;
 pub use service::{DataCenterInfo, Family, Framework, HealthCheck, Instance, Microservice, ServicePath, Tenant};
 pub use services::{BatchDropped, Counts, Statistics, service_id};
 pub use version::Rule;
@@ -355,15 +356,4 @@ impl Draft<'_> {
             text: OnceLock::new(),
         });
     }
-}
-
-/// Twenty bytes as 40 hex digits.
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-        }
-    }
-    text
 }

@@ -141,7 +141,9 @@ pub struct HealthCheck {
 }
 
 /// A null is the default.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+pub(crate) fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    reader: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 

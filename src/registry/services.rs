@@ -6,7 +6,8 @@ use super::service::{Family, Framework, Instance, Microservice, Tenant};
 use super::state::{ServiceState, pairs_bytes, service_bytes};
 use super::version::Rule;
 use super::watch::Action;
-use super::{Draft, Registry, hex};
+use super::{Draft, Registry};
+use crate::model::hex;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -279,5 +280,5 @@ pub fn service_id(tenant: &Tenant, service: &Microservice) -> String {
     let Tenant { domain, project } = tenant;
     let Microservice { environment, app_id, service_name, version, .. } = service;
     let key = format!("/cse-sr/ms/indexes/{domain}/{project}/{environment}/{app_id}/{service_name}/{version}");
-    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes()).as_ref())
+    hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes()).as_ref())
 }

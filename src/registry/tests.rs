@@ -1,6 +1,6 @@
 //! The registry over each database: what holds in memory holds after a restart, and the other way round.
 
-use super::database::tests::over_each;
+use super::database::tests::{over_each, rename_table};
 use super::*;
 use crate::clock::ManualClock;
 use futures::FutureExt;
@@ -569,17 +569,7 @@ async fn a_database_that_fails_costs_what_was_not_acknowledged_and_nothing_else(
 /// Makes the database unfit for changes and for reading all, or fit again.
 async fn hide_tables(url: &str, folder: &Path, hide: bool) {
     let (from, to) = if hide { ("services", "hidden") } else { ("hidden", "services") };
-    let sql = sqlx::AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
-    if url.is_empty() {
-        let file = folder.join("registry").join("registry.sqlite");
-        let mut other = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
-    } else {
-        let mut other = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
-    }
+    rename_table(url, folder, from, to).await;
 }
 
 #[tokio::test]

@@ -45,22 +45,6 @@ fn digit(byte: u8) -> u8 {
     }
 }
 
-/// The bytes of hex digits of either case; none where the text is no such.
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| match pair {
-        [high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => Some(digit(*high) << 4 | digit(*low)),
-        _ => None,
-    };
-    text.as_bytes().chunks(2).map(pair).collect()
-}
-
-/// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
 /// A path in its one spelling.
 pub(super) fn path(path: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len() + 1);
@@ -126,15 +110,6 @@ mod tests {
             ("a-b=1&a%25=2", "a%25=2&a-b=1"),
         ] {
             assert_eq!(String::from_utf8(query(sent)).unwrap(), one, "{sent}");
-        }
-    }
-
-    #[test]
-    fn hex_digits_go_both_ways_and_nothing_else_does() {
-        assert_eq!(unhex("00fFa9"), Some(vec![0, 255, 0xa9]));
-        assert_eq!(hex(&[0, 255, 0xa9]), "00ffa9");
-        for bad in ["0", "0g", "é", "0x00"] {
-            assert_eq!(unhex(bad), None, "{bad}");
         }
     }
 }

@@ -7,12 +7,12 @@
 
 use super::super::servicecomb::Failure;
 use super::attempts::{Attempts, Who};
-use super::canonical::hex;
 use super::fault::Fault;
 use super::{Caller, jwt, password};
 use crate::clock::Clock;
 use crate::config::{PASSWORD_RULE, Secret, is_password};
 use crate::error::Error;
+use crate::model::hex;
 use crate::registry::{Account, AccountChange, Fault as RegistryFault, FaultKind, Registry};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -101,7 +101,7 @@ impl Rbac {
             waiting: Semaphore::new(places + MOST_WAITING),
             nobody: Arc::default(),
         };
-        rbac.nobody = rbac.hash(hex(&random::<16>()?)).await.map_err(failed)?.into();
+        rbac.nobody = rbac.hash(hex::encode(&random::<16>()?)).await.map_err(failed)?.into();
         match rbac.registry.account(ROOT) {
             None => {
                 let kept = rbac.hash(root_password.reveal().to_owned()).await.map_err(failed)?;
@@ -135,9 +135,9 @@ impl Rbac {
     fn account(name: String, kept: String, roles: Vec<String>, status: String) -> Result<Account, Error> {
         Ok(Account {
             name,
-            id: hex(&random::<16>()?),
+            id: hex::encode(&random::<16>()?),
             password_hash: kept,
-            password_id: hex(&random::<8>()?),
+            password_id: hex::encode(&random::<8>()?),
             roles,
             status: if status.is_empty() { "active".to_owned() } else { status },
             ..Account::default()
@@ -322,7 +322,7 @@ impl Rbac {
         let kept = self.hash(new).await?;
         let change = AccountChange {
             if_password: checked,
-            password: Some((kept, hex(&random::<8>().map_err(|e| broken(&e))?))),
+            password: Some((kept, hex::encode(&random::<8>().map_err(|e| broken(&e))?))),
             ..AccountChange::default()
         };
         self.registry.change_account(name, change).await.map_err(|fault| match fault.kind {

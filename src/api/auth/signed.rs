@@ -11,6 +11,7 @@
 
 use super::canonical;
 use super::fault::Fault;
+use crate::model::hex;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
@@ -114,12 +115,12 @@ fn digested(preamble: &str, canonical: &[u8], payload: &str) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(canonical);
     context.update(payload.as_bytes());
-    format!("{preamble}\n{}", canonical::hex(context.finish().as_ref()))
+    format!("{preamble}\n{}", hex::encode(context.finish().as_ref()))
 }
 
 /// The digest of a body, in hex.
 pub(super) fn body_digest(body: &[u8]) -> String {
-    canonical::hex(digest::digest(&digest::SHA256, body).as_ref())
+    hex::encode(digest::digest(&digest::SHA256, body).as_ref())
 }
 
 /// `Access=AK, SignedHeaders=a;b, Signature=hex`.
@@ -205,7 +206,7 @@ fn roa_message(head: Head<'_>, no_value: &[u8]) -> Vec<u8> {
 const DIGEST: &str = "the body's SHA-256 in 64 hex digits, once";
 
 fn sha256(header: &'static str, text: &str) -> Result<String, Fault> {
-    match canonical::unhex(text) {
+    match hex::decode(text) {
         Some(bytes) if bytes.len() == 32 => Ok(text.to_owned()),
         _ => Err(Fault::Malformed(header, DIGEST.to_owned())),
     }
@@ -232,7 +233,7 @@ impl<'a> Fields<'a> {
             text.split(',').find_map(named).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
         };
         let read = || {
-            let signature = canonical::unhex(field("Signature")?)?;
+            let signature = hex::decode(field("Signature")?)?;
             Some(Fields { id: field(id)?, signed_headers: field("SignedHeaders")?, signature })
         };
         let fields = read().ok_or_else(|| Fault::Malformed(AUTHORIZATION, form.to_owned()))?;

@@ -3,10 +3,10 @@
 use super::super::object::Object;
 use super::super::{Context, Route, Shared};
 use super::answer::{self, Answer, Failure, REVISION};
-use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY, or_default};
+use super::request::{self, Head, INSTANCE_BODY, PROPERTIES_BODY, USUAL_BODY};
 use super::services::{read, texts};
 use super::{own, rules};
-use crate::registry::{Family, Find, Found, Instance, Rule, Tenant, WantedTags};
+use crate::registry::{Family, Find, Found, Instance, Rule, Tenant, WantedTags, or_default};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use regex::Regex;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::de::DeserializeOwned;
 use std::sync::LazyLock;
 
 /// Bodies of most requests, in bytes; the service centre's own limits.
@@ -131,11 +131,6 @@ impl Query {
             _ => Err(Failure::invalid(format!("query parameter {name}: send true, false, 1 or 0"))),
         }
     }
-}
-
-/// A null is the default.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 
 /// A body that is JSON. Fields that nobody asks for do not matter.

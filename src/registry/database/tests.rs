@@ -20,6 +20,21 @@ pub(in crate::registry) async fn over_each<F: Future<Output = ()>>(
     with_database(&server, name, utf8, |url| scenario(url, folder.path().to_owned())).await;
 }
 
+/// Gives a table another name, without which the database is unfit for what needs it.
+pub(in crate::registry) async fn rename_table(url: &str, folder: &Path, from: &str, to: &str) {
+    let sql = sqlx::AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
+    if url.is_empty() {
+        let file = folder.join("registry").join("registry.sqlite");
+        let mut other = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    } else {
+        let mut other = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    }
+}
+
 /// Makes a database for a while.
 async fn with_database<F: Future<Output = ()>>(server: &str, name: &str, how: &str, use_it: impl FnOnce(String) -> F) {
     let database = format!("spanlake_unit_{}_{name}", std::process::id());

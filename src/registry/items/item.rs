@@ -1,8 +1,8 @@
 //! What an item is, in the field names of Apache ServiceComb's KIE, by which its clients know them.
 
-use super::super::hex;
 use super::super::service::Tenant;
 use super::query::{Labels, canonical};
+use crate::model::hex;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -98,6 +98,6 @@ impl NewItem {
     pub(super) fn id(&self, tenant: &Tenant) -> String {
         let Tenant { domain, project } = tenant;
         let text = format!("{domain}/{project}/{}/{}", self.key, canonical(&self.labels));
-        hex(digest(&SHA256, text.as_bytes()).as_ref())
+        hex::encode(digest(&SHA256, text.as_bytes()).as_ref())
     }
 }

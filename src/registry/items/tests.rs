@@ -1,7 +1,7 @@
 //! Items over each database, and the law of revisions against a plain list of all that ever happened.
 
 use super::super::change::{self, What};
-use super::super::database::tests::over_each;
+use super::super::database::tests::{over_each, rename_table};
 use super::super::{FaultKind, Registry, RegistryConfig, Tenant};
 use super::item::{Entry, Item, NewItem, Status, ValueType};
 use super::operations::{Imported, Override, Page};
@@ -10,7 +10,6 @@ use super::state::{Change, Items, Totals};
 use super::{FIRST, Feed, Watch};
 use crate::clock::ManualClock;
 use proptest::prelude::*;
-use sqlx::Connection;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -416,17 +415,7 @@ async fn an_import_replaces_skips_or_ends_at_what_is_there() {
 /// Makes the database unfit for changes of items, or fit again.
 async fn hide_counters(url: &str, folder: &Path, hide: bool) {
     let (from, to) = if hide { ("item_revisions", "hidden") } else { ("hidden", "item_revisions") };
-    let sql = sqlx::AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
-    if url.is_empty() {
-        let file = folder.join("registry").join("registry.sqlite");
-        let mut other = sqlx::SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
-    } else {
-        let mut other = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
-    }
+    rename_table(url, folder, from, to).await;
 }
 
 #[tokio::test]
