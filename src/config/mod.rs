@@ -9,14 +9,16 @@
 
 mod another;
 mod secrets;
+mod setting;
 mod show;
 mod table;
 mod values;
 mod variables;
 
 pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
+pub use setting::{AlsoEnv, Form, Setting};
 pub use show::show;
-pub use table::{AlsoEnv, Form, SETTINGS, Setting};
+pub use table::SETTINGS;
 pub use values::show_size;
 pub use variables::{Unknown, unknown};
 

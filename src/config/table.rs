@@ -3,98 +3,14 @@
 
 use super::another::{as_is, boolean, millis, port, seconds};
 use super::secrets::{credentials, password, tokens};
+use super::setting::{Form, Setting, also, setting};
 use super::values::{
     address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
 };
 use super::{Config, Projects};
 
-/// What a value is written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Text,
-    /// `HOST:PORT`.
-    Address,
-    Path,
-    Size,
-    Duration,
-    Count,
-    /// A share of all, such as 0.75.
-    Rate,
-    YesNo,
-    /// Texts between commas.
-    List,
-}
-
-impl Form {
-    /// How `--help` names a value of the form.
-    pub const fn value_name(self) -> &'static str {
-        match self {
-            Form::Text => "TEXT",
-            Form::Address => "HOST:PORT",
-            Form::Path => "DIR",
-            Form::Size => "SIZE",
-            Form::Duration => "DURATION",
-            Form::Count => "N",
-            Form::Rate => "RATE",
-            Form::YesNo => "true|false",
-            Form::List => "A,B",
-        }
-    }
-}
-
-/// An environment name of another product.
-#[derive(Debug)]
-pub struct AlsoEnv {
-    pub name: &'static str,
-    /// What is written there, in this table's notation. The second text is the setting's value without it.
-    pub read: fn(&str, &str) -> String,
-}
-
-const fn also(name: &'static str, read: fn(&str, &str) -> String) -> AlsoEnv {
-    AlsoEnv { name, read }
-}
-
-/// One setting.
-#[derive(Debug)]
-pub struct Setting {
-    /// The key in the file, dots between section and name. The environment's name is the same in upper case behind
-    /// `SPANLAKE_` (`SPANLAKE_INGEST_MAX_SPANS`).
-    pub key: &'static str,
-    /// The flag without the dashes in front: the key with dashes.
-    pub flag: &'static str,
-    pub form: Form,
-    /// As it would be written in the file.
-    pub default: &'static str,
-    /// What it does, in a sentence.
-    pub help: &'static str,
-    /// Environment names of another product that mean the same; the setting's own name wins, then the first of these.
-    pub also_env: &'static [AlsoEnv],
-    /// Whether the value is hidden wherever settings are shown.
-    pub secret: bool,
-    /// Reads the text and keeps the value; the error says what was expected.
-    pub keep: fn(&mut Config, &str) -> Result<(), String>,
-}
-
-impl Setting {
-    /// `SPANLAKE_INGEST_MAX_SPANS`.
-    pub fn env(&self) -> String {
-        format!("SPANLAKE_{}", self.key.replace('.', "_").to_ascii_uppercase())
-    }
-}
-
 /// The largest size that is taken for a buffer: what a 32-bit length in the log can carry.
 const BUFFER: u64 = 1 << 30;
-
-const fn setting(
-    key: &'static str,
-    flag: &'static str,
-    form: Form,
-    default: &'static str,
-    help: &'static str,
-    keep: fn(&mut Config, &str) -> Result<(), String>,
-) -> Setting {
-    Setting { key, flag, form, default, help, also_env: &[], secret: false, keep }
-}
 
 /// Reads with one of the readers of [`super::values`] and keeps the value in a field.
 macro_rules! keep {
