@@ -12,7 +12,7 @@ use spanlake::codec::{Limits, stored};
 use spanlake::fs::RealFs;
 use spanlake::lake::DataFile;
 use spanlake::lake::file_writer::FileWriter;
-use spanlake::lake::rows::RowBuilder;
+use spanlake::lake::spans::rows::RowBuilder;
 use spanlake::model::{Scope, Span};
 use spanlake::query::trace::{TraceCursor, TraceQuery};
 use spanlake::store::{EncodedBatch, MemTable, Snapshot};

@@ -8,7 +8,7 @@
 //! | 1 | [`codec`] | wire formats to and from the model, pure functions over bytes |
 //! | 2 | [`wal`], [`lake`], [`registry`] | the write-ahead log; the table of Parquet files; the database of services and their instances |
 //! | 3 | [`store`] | log, memory tables, flush and file catalogue; the one consistent view that readers take |
-//! | 4 | [`ingest`], [`query`] | admission and acknowledgement; lookups and SQL |
+//! | 4 | [`ingest`], [`query`], [`events`] | admission and acknowledgement; lookups and SQL; service events as one answer |
 //! | 5 | [`insight`] | what is known of a service: the registry and traces joined |
 //! | 6 | [`api`] | one folder a dialect: routes, request and response types, error bodies |
 //! | 7 | [`server`] | puts the rooms together: listener, limits, orderly shutdown |
@@ -23,6 +23,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod fs;
 pub mod ingest;
 pub mod insight;

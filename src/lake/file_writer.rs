@@ -5,10 +5,10 @@
 //! crash leaves is removed at a later start.
 
 use super::checksums::{self, Blocks};
-use super::file_reader::{FileInfo, FileStats};
+use super::data_file::{FileInfo, FileStats};
 use super::objects::TEMPORARY_PREFIX;
-use super::schema::{self, FILE_SCHEMA};
-use super::summary::{self, SummaryBuilder};
+use super::spans::schema::{self, FILE_SCHEMA};
+use super::spans::summary::{self, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
 use crate::model::{Scope, Span};
 use arrow::array::{Array, AsArray, RecordBatch};

@@ -22,14 +22,14 @@
 //! The table is plain (no deletion vectors, no column mapping): whatever reads Delta tables reads it.
 
 pub mod checksums;
-pub mod file_reader;
+pub mod data_file;
 pub mod file_writer;
-pub mod merge;
+
 pub mod objects;
-pub mod rows;
-pub mod schema;
-pub mod summary;
+
+pub mod spans;
+
 pub mod table;
 
-pub use file_reader::{DataFile, FileInfo};
+pub use data_file::{DataFile, FileInfo};
 pub use table::{Table, TableError};

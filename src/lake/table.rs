@@ -8,10 +8,10 @@
 //! anything else is done with it, the folder of its log is synced, so that what is there stays there, and the table is
 //! read again. A commit that is found is not made twice; it counts only from then on.
 
-use super::file_reader::{FileInfo, FileStats};
+use super::data_file::{FileInfo, FileStats};
 use super::file_writer::{day_text, parse_day};
 use super::objects::{FolderStore, TEMPORARY_PREFIX};
-use super::schema::{self, TABLE_SCHEMA};
+use super::spans::schema::{self, TABLE_SCHEMA};
 use crate::fs::{self, Fs};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};

@@ -87,6 +87,21 @@ pub struct Event<'a> {
     pub owners: Vec<Owner<'a>>,
 }
 
+/// An event with the service that it belongs to: what the table keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceEvent<'a> {
+    /// By the rules of [`service`], when the event came in; none for an event that concerns no service.
+    pub service: Option<Cow<'a, str>>,
+    pub event: Event<'a>,
+}
+
+impl<'a> From<Event<'a>> for ServiceEvent<'a> {
+    fn from(event: Event<'a>) -> Self {
+        let service = service::of(&event).map(|name| Cow::Owned(name.to_owned()));
+        ServiceEvent { service, event }
+    }
+}
+
 /// What makes rows of different uids one happening. Its namespace is that of the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Group<'e> {

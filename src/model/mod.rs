@@ -23,6 +23,6 @@ mod pieces;
 pub mod span;
 pub mod trace;
 
-pub use event::Event;
+pub use event::{Event, ServiceEvent};
 pub use id::TraceId;
 pub use span::{Annotation, Endpoint, Kind, Scope, Span};

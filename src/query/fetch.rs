@@ -7,7 +7,7 @@ use super::stop::Stop;
 use super::trace::weight;
 use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
-use crate::lake::rows::Rows;
+use crate::lake::spans::rows::Rows;
 use crate::model::{Scope, Span};
 use crate::store::Snapshot;
 use std::collections::HashMap;

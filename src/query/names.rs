@@ -7,8 +7,8 @@
 use super::sources::Sources;
 use super::stop::Stop;
 use crate::error::Result;
-use crate::lake::summary::hash::lower;
-use crate::lake::summary::{MOST_NAMES, NameKind, NameList, owner_of};
+use crate::lake::spans::summary::hash::lower;
+use crate::lake::spans::summary::{MOST_NAMES, NameKind, NameList, owner_of};
 use crate::store::Snapshot;
 use std::collections::HashSet;
 

@@ -2,8 +2,8 @@
 
 use super::stop::Stop;
 use crate::error::Result;
-use crate::lake::file_reader::Damaged;
-use crate::lake::summary::{Summary, TraceRow};
+use crate::lake::data_file::Damaged;
+use crate::lake::spans::summary::{Summary, TraceRow};
 use crate::store::Snapshot;
 use std::sync::Arc;
 
@@ -223,7 +223,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lake::summary::SummaryBuilder;
+    use crate::lake::spans::summary::SummaryBuilder;
     use crate::model::{Scope, Span, TraceId};
     use std::collections::BTreeMap;
 

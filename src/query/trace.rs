@@ -7,8 +7,8 @@
 use super::origin::Rows as Chunk;
 use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
-use crate::lake::file_reader::TraceRows;
-use crate::lake::rows::Rows;
+use crate::lake::data_file::TraceRows;
+use crate::lake::spans::rows::Rows;
 use crate::model::{Scope, Span, TraceId};
 use crate::store::{Snapshot, StoredSpan};
 use std::cmp::Ordering;
@@ -211,7 +211,7 @@ fn decode(
     batch: &arrow::array::RecordBatch,
     query: &TraceQuery,
     ready: &mut VecDeque<Found>,
-) -> std::result::Result<(), crate::lake::rows::RowError> {
+) -> std::result::Result<(), crate::lake::spans::rows::RowError> {
     let rows = Rows::of(batch)?;
     for row in 0..rows.len() {
         if rows.trace_low(row) != query.trace_id.low || rows.project(row) != query.project {

@@ -4,7 +4,7 @@ use crate::codec::stored::{self, Batch, StoredError};
 use crate::fs::Fs;
 use crate::lake::FileInfo;
 use crate::lake::file_writer::{self, FileWriter, WriteError};
-use crate::lake::rows::RowBuilder;
+use crate::lake::spans::rows::RowBuilder;
 use crate::model::{Scope, TraceId};
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -207,7 +207,7 @@ fn project_numbers(scopes: &BTreeMap<Scope<'_>, u32>) -> Vec<u32> {
     numbers
 }
 
-/// Of rows with the same key, the order of the whole spans, then of their scopes, as [`crate::lake::merge`] has it.
+/// Of rows with the same key, the order of the whole spans, then of their scopes, as [`crate::lake::spans::merge`] has it.
 fn compare_whole(a: &Row, b: &Row, batches: &[Bytes]) -> Result<Ordering, StoredError> {
     let spans = stored::decode_span(body(a, batches))?.cmp(&stored::decode_span(body(b, batches))?);
     Ok(spans.then(a.scope.cmp(&b.scope)))

@@ -6,7 +6,7 @@
 use super::recent::Summaries;
 use crate::codec::stored::{self, Batch, SpanPlace, StoredError};
 use crate::error::Error;
-use crate::lake::summary::Summary;
+use crate::lake::spans::summary::Summary;
 use crate::model::{Scope, Span, TraceId};
 use bytes::Bytes;
 use std::collections::HashMap;

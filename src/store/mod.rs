@@ -45,7 +45,7 @@ use self::core::{Core, Damage};
 use self::flush::FlushWhat;
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
-use crate::lake::summary::Summary;
+use crate::lake::spans::summary::Summary;
 use crate::wal::{Wal, WalError};
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use super::{EncodedBatch, Store, StoreConfig, to_the_end};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
-use crate::lake::file_reader::Damaged;
+use crate::lake::data_file::Damaged;
 use crate::lake::{Table, TableError, table};
 use crate::wal::{self, ReadEnd, Wal, WalConfig};
 use bytes::Bytes;

@@ -6,7 +6,7 @@
 
 use crate::codec::stored::{self, Batch, StoredError};
 use crate::error::Error;
-use crate::lake::summary::{Summary, SummaryBuilder};
+use crate::lake::spans::summary::{Summary, SummaryBuilder};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -13,8 +13,8 @@
 
 use super::query::{SearchQuery, Window};
 use crate::error::Result;
-use crate::lake::file_reader::Damaged;
-use crate::lake::summary::{Matches, RowSet, Summary, hash::Token};
+use crate::lake::data_file::Damaged;
+use crate::lake::spans::summary::{Matches, RowSet, Summary, hash::Token};
 use crate::query::sources::Sources;
 use crate::query::stop::Stop;
 use crate::store::Snapshot;

@@ -1,6 +1,6 @@
 //! What a search looks for.
 
-use crate::lake::schema::TAG_COLUMNS;
+use crate::lake::spans::schema::TAG_COLUMNS;
 
 /// What is looked for. A trace is found if all that is given is met.
 ///

@@ -9,7 +9,7 @@ use super::rows::CheckedReads;
 use super::source::{Source, blocking, with_days};
 use super::tolerant::Tolerant;
 use crate::error::Result;
-use crate::lake::schema::{DAY, FILE_SCHEMA, TABLE_SCHEMA, UTC};
+use crate::lake::spans::schema::{DAY, FILE_SCHEMA, TABLE_SCHEMA, UTC};
 use crate::lake::{DataFile, FileInfo};
 use crate::model::TraceId;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Date32Array, RecordBatch, UInt64Array};
@@ -231,7 +231,7 @@ fn rows_of_trace(
     low: i64,
     rows: &mut usize,
     found: &mut Vec<RecordBatch>,
-) -> std::result::Result<(), crate::lake::file_reader::Damaged> {
+) -> std::result::Result<(), crate::lake::data_file::Damaged> {
     let mut trace = file.trace(low as u64, 8_192)?;
     while let Some(batch) = trace.next_batch()? {
         *rows += batch.num_rows();

@@ -3,7 +3,7 @@
 
 use super::source::Source;
 use crate::lake::DataFile;
-use crate::lake::file_reader::{self, Damaged, guard};
+use crate::lake::data_file::{self, Damaged, guard};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, exec_datafusion_err};
@@ -30,7 +30,7 @@ const BATCH_ROWS: usize = 8_192;
 /// Chosen rows of a file, batch by batch, in order.
 pub struct SelectedRows {
     path: PathBuf,
-    bytes: file_reader::Source,
+    bytes: data_file::Source,
     reader: ParquetRecordBatchReader,
 }
 
@@ -122,13 +122,13 @@ impl ParquetFileReaderFactory for CheckedReads {
 struct CheckedReader {
     file: Arc<DataFile>,
     /// From the first read on.
-    bytes: Option<file_reader::Source>,
+    bytes: Option<data_file::Source>,
     footer: Box<dyn AsyncFileReader + Send>,
     scanned: ParquetFileMetrics,
 }
 
 impl CheckedReader {
-    async fn opened(&mut self) -> Result<file_reader::Source, ParquetError> {
+    async fn opened(&mut self) -> Result<data_file::Source, ParquetError> {
         if let Some(bytes) = &self.bytes {
             return Ok(bytes.clone());
         }
@@ -172,7 +172,7 @@ impl AsyncFileReader for CheckedReader {
 
 /// The bytes of ranges in any order; those near each other are read at once, so that no block is read and checked again
 /// for each page in it.
-fn read_ranges(bytes: &file_reader::Source, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
+fn read_ranges(bytes: &data_file::Source, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
     let mut sorted = ranges.to_vec();
     sorted.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();

@@ -7,9 +7,9 @@
 use crate::codec::stored::{self, Batch, StoredError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
-use crate::lake::file_reader::Damaged;
-use crate::lake::rows::RowBuilder;
-use crate::lake::schema::TABLE_SCHEMA;
+use crate::lake::data_file::Damaged;
+use crate::lake::spans::rows::RowBuilder;
+use crate::lake::spans::schema::TABLE_SCHEMA;
 use crate::lake::{DataFile, Table};
 use crate::store::{StoreConfig, day_of, parse_node_id};
 use crate::wal::{self, Damage, ReadEnd};
@@ -274,7 +274,7 @@ pub fn digest(value: &impl Hash) -> u128 {
 
 /// Rows of a data file or of the log in the columns of the table.
 pub fn with_days(rows: &RecordBatch, days: Date32Array) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let rows = crate::lake::merge::conform(rows)?;
+    let rows = crate::lake::spans::merge::conform(rows)?;
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.push(Arc::new(days));
     RecordBatch::try_new(TABLE_SCHEMA.clone(), columns)

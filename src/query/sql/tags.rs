@@ -1,6 +1,6 @@
 //! All tags of a span as one map: those that have a column of their own put back among the others.
 
-use crate::lake::schema::{TAG_COLUMNS, tag_fields};
+use crate::lake::spans::schema::{TAG_COLUMNS, tag_fields};
 use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, MapArray, StringBuilder, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};

@@ -273,7 +273,7 @@ fn note_damage(file: &DataFile, notes: &Notes) -> bool {
         while rows.next_batch()?.is_some() {}
         Ok(())
     };
-    let read: Result<(), crate::lake::file_reader::Damaged> = read();
+    let read: Result<(), crate::lake::data_file::Damaged> = read();
     match read {
         Ok(()) => false,
         Err(damage) => {

@@ -13,7 +13,7 @@
 
 use super::provider::Spans;
 use super::tags::{ALL_TAGS, AllTags};
-use crate::lake::schema::{TABLE_SCHEMA, TAG_COLUMNS};
+use crate::lake::spans::schema::{TABLE_SCHEMA, TAG_COLUMNS};
 use crate::model::TraceId;
 use arrow::array::{Array, AsArray, StringBuilder};
 use arrow::datatypes::DataType;

@@ -3,7 +3,7 @@
 use super::*;
 use spanlake::error::ErrorKind;
 use spanlake::lake::Table;
-use spanlake::lake::schema::{SORT_COLUMNS, TABLE_SCHEMA, VERSION};
+use spanlake::lake::spans::schema::{SORT_COLUMNS, TABLE_SCHEMA, VERSION};
 
 #[tokio::test]
 async fn what_is_only_in_the_log_is_seen_unless_the_table_alone_is_asked_for() {

@@ -19,7 +19,7 @@ use spanlake::clock::ManualClock;
 use spanlake::codec::stored::{self, Batch};
 use spanlake::error::{Error, Result};
 use spanlake::fs::Fs;
-use spanlake::lake::rows::Rows;
+use spanlake::lake::spans::rows::Rows;
 use spanlake::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId};
 use spanlake::query::trace::{TraceCursor, TraceQuery};
 use spanlake::store::{EncodedBatch, Snapshot, Store, StoreConfig};

@@ -10,7 +10,7 @@ use spanlake::codec::zipkin::proto3;
 use spanlake::fs::{Fs, OpenMode, RealFs};
 use spanlake::lake::DataFile;
 use spanlake::lake::file_writer::FileWriter;
-use spanlake::lake::rows::RowBuilder;
+use spanlake::lake::spans::rows::RowBuilder;
 use spanlake::model::{Endpoint, Span, TraceId};
 use spanlake::query::names::services;
 use spanlake::query::search::{Search, SearchQuery};

@@ -5,9 +5,9 @@
 //! order and whether one is to be dropped. The rows themselves are never decoded: the output is gathered column by
 //! column from the inputs.
 
-use super::file_reader::{Damaged, DataFile, Scan};
 use super::rows::{RowError, Rows};
 use super::schema::FILE_SCHEMA;
+use crate::lake::data_file::{Damaged, DataFile, Scan};
 use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::fs::{Fs, RealFs};
     use crate::lake::file_writer::FileWriter;
-    use crate::lake::rows::RowBuilder;
+    use crate::lake::spans::rows::RowBuilder;
     use crate::model::{Scope, Span, TraceId};
     use std::path::Path;
     use std::sync::Arc;

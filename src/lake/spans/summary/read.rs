@@ -8,7 +8,7 @@ use super::rowset::{RowSet, read_list};
 use super::traces::TraceTable;
 use super::{Head, MAGIC, PRESENCE, Section, TRAILER, place_key};
 use crate::codec::pack::{Fault, Reader};
-use crate::lake::file_reader::{Damaged, Source};
+use crate::lake::data_file::{Damaged, Source};
 use bytes::Bytes;
 use parquet::file::reader::ChunkReader;
 use quick_cache::Weighter;

@@ -6,8 +6,8 @@
 //! file's checksums ([`super::checksums`]) before it is decoded.
 
 use super::checksums::{BLOCK, Checksums};
-use super::rows::Rows;
-use super::summary::{self, Summary, SummaryBuilder};
+use super::spans::rows::Rows;
+use super::spans::summary::{self, Summary, SummaryBuilder};
 use crate::fs::{File, Fs, OpenMode};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -211,7 +211,7 @@ impl DataFile {
         }
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), [loaded.trace_low]);
         let selection = RowSelection::from_consecutive_ranges(pages.iter().cloned(), rows);
-        let reader = guard(|| loaded.reader(group, Some(selection), mask, super::schema::PAGE_ROWS))?;
+        let reader = guard(|| loaded.reader(group, Some(selection), mask, super::spans::schema::PAGE_ROWS))?;
         let mut found: Vec<Range<usize>> = Vec::new();
         let mut positions = pages.into_iter().flatten();
         // Values come in runs: most are answered by the one before.
@@ -301,7 +301,8 @@ impl DataFile {
         let mut builder = SummaryBuilder::new(&[]);
         let mut scan = self.scan(None, SUMMARY_ROWS)?;
         while let Some(batch) = scan.next_batch()? {
-            let fault = |e: super::rows::RowError| Damaged { path: self.path.clone(), offset: 0, what: e.to_string() };
+            let fault =
+                |e: super::spans::rows::RowError| Damaged { path: self.path.clone(), offset: 0, what: e.to_string() };
             let rows = Rows::of(&batch).map_err(fault)?;
             for row in 0..rows.len() {
                 let (scope, span) = (rows.scope(row), rows.span(row).map_err(fault)?);
