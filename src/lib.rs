@@ -14,7 +14,7 @@
 //! | 7 | [`server`] | puts the rooms together: listener, limits, orderly shutdown |
 //! | 8 | [`cli`], [`bench`] | the commands; the generator of traces behind one of them |
 //!
-//! Beside them [`config`], [`clock`], [`error`] and [`fs`]: settings, time, errors and the disk.
+//! Beside them [`config`], [`clock`], [`error`], [`fs`] and [`stop`]: settings, time, errors, the disk, and when work is given up.
 
 pub mod api;
 pub mod bench;
@@ -32,5 +32,6 @@ pub mod model;
 pub mod query;
 pub mod registry;
 pub mod server;
+pub mod stop;
 pub mod store;
 pub mod wal;

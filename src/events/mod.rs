@@ -11,7 +11,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::ServiceEvent;
-use crate::query::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Snapshot;
 
 /// When events have happened, in microseconds since 1970 UTC; both ends are part of it.

@@ -27,8 +27,8 @@ pub use posted::{LONGEST_NAME, MethodDetail, Objection, ParameterDefinition, Pos
 use crate::codec::contract::Limits;
 use crate::error::Result;
 use crate::ingest::{LARGE, offload};
-use crate::query::stop::Stop;
 use crate::registry::{DetailHead, DetailKey, Outcome, Registry, Tenant};
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use registered::{Registered, goes_by, same, version_order};
 use serde_json::{Map, Value};

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::query::dependencies::{Dependency, dependencies};
-use crate::query::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::model::{Kind, Span};
 use crate::query::names;
 use crate::query::search::{Search, SearchQuery};
-use crate::query::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use xxhash_rust::xxh3::xxh3_64;

@@ -14,12 +14,12 @@
 
 use super::fetch;
 use super::sources::Sources;
-use super::stop::Stop;
 use crate::error::Result;
 use crate::lake::spans::summary::hash::lower;
 use crate::lake::spans::summary::{MILLIS_AN_HOUR, RowSet, hour_of};
 use crate::model::Span;
 use crate::model::link::{Link, LinkSpan, Linker};
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;

@@ -3,12 +3,12 @@
 //! Whole, to be given out; or some columns of them, to be looked at as they go by.
 
 use super::origin::Rows as Found;
-use super::stop::Stop;
 use super::trace::weight;
 use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
 use crate::lake::spans::rows::Rows;
 use crate::model::{Scope, Span};
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::collections::HashMap;
 

@@ -11,5 +11,4 @@ pub mod origin;
 pub mod search;
 mod sources;
 pub mod sql;
-pub mod stop;
 pub mod trace;

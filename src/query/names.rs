@@ -5,10 +5,10 @@
 //! look at a span.
 
 use super::sources::Sources;
-use super::stop::Stop;
 use crate::error::Result;
 use crate::lake::spans::summary::hash::lower;
 use crate::lake::spans::summary::{MOST_NAMES, NameKind, NameList, owner_of};
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::collections::HashSet;
 

@@ -1,9 +1,9 @@
 //! The summaries of a snapshot: what searches, names and links read.
 
-use super::stop::Stop;
 use crate::error::Result;
 use crate::lake::data_file::Damaged;
 use crate::lake::spans::summary::{Summary, TraceRow};
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::lake::data_file::Damaged;
 use crate::lake::spans::summary::{Matches, RowSet, Summary, hash::Token};
 use crate::query::sources::Sources;
-use crate::query::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

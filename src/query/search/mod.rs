@@ -25,10 +25,10 @@ use self::verdict::{Found, Order, Verdict};
 use super::fetch;
 use super::origin::{Origins, Rows};
 use super::sources::Sources;
-use super::stop::Stop;
 use super::trace::{TraceCursor, TraceQuery};
 use crate::error::Result;
 use crate::model::{Span, TraceId};
+use crate::stop::Stop;
 use crate::store::Snapshot;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 

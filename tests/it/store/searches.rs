@@ -9,7 +9,7 @@ use spanlake::model::link::{LinkSpan, Linker};
 use spanlake::model::{Annotation, Endpoint, Kind, Span, TraceId};
 use spanlake::query::dependencies::{Dependency, dependencies, dependencies_by};
 use spanlake::query::search::{Search, SearchQuery, TraceTest};
-use spanlake::query::stop::Stop;
+use spanlake::stop::Stop;
 use spanlake::store::{Snapshot, Store, StoreConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use spanlake::lake::spans::rows::RowBuilder;
 use spanlake::model::{Endpoint, Span, TraceId};
 use spanlake::query::names::services;
 use spanlake::query::search::{Search, SearchQuery};
-use spanlake::query::stop::Stop;
+use spanlake::stop::Stop;
 use spanlake::store::{Snapshot, Store, StoreConfig};
 use std::path::Path;
 use std::sync::Arc;
