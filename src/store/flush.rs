@@ -169,6 +169,7 @@ impl Core {
             add: &written.files,
             remove: &[],
             writer: &self.writer,
+            marks: &[],
             sequence: memtable.last_sequence().unwrap_or_default() as i64,
             now_millis: self.clock.now_micros() / 1_000,
             data_change: true,

@@ -3,8 +3,9 @@
 use crate::codec::stored::{self, Batch, StoredError};
 use crate::fs::Fs;
 use crate::lake::FileInfo;
-use crate::lake::file_writer::{self, FileWriter, WriteError};
+use crate::lake::file_writer::{self, WriteError};
 use crate::lake::spans::rows::RowBuilder;
+use crate::lake::spans::writer::SpanFileWriter;
 use crate::model::{Scope, TraceId};
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -79,14 +80,14 @@ pub struct Target {
 impl Target {
     /// Begins the file of that number, under a name that no file has: one that a crash left may lie there, and is
     /// waiting to be deleted.
-    pub fn create(&self, day: i32, number: usize) -> Result<FileWriter, WriteError> {
+    pub fn create(&self, day: i32, number: usize) -> Result<SpanFileWriter, WriteError> {
         let mut name = format!("{}-{number}.parquet", self.name);
         let mut turn = 0;
         while self.fs.entry(&self.root.join(file_writer::path_of(day, &name))).is_ok() {
             turn += 1;
             name = format!("{}-{number}-{turn}.parquet", self.name);
         }
-        FileWriter::create(self.fs.clone(), &self.root, day, &name, self.compression, &self.kept_tags)
+        SpanFileWriter::create(self.fs.clone(), &self.root, day, &name, self.compression, &self.kept_tags)
     }
 
     /// Removes files that are not to be committed.
