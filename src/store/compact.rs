@@ -15,9 +15,10 @@ use super::core::{Core, blocking, table_error};
 use super::layout::Target;
 use super::space::Removed;
 use crate::error::{Error, Result};
-use crate::lake::file_writer::{FileWriter, WriteError};
+use crate::lake::file_writer::WriteError;
 use crate::lake::spans::merge::{Merge, MergeError};
 use crate::lake::spans::rows::{RowError, Rows};
+use crate::lake::spans::writer::SpanFileWriter;
 use crate::lake::table::Commit;
 use crate::lake::{DataFile, FileInfo};
 use arrow::array::{AsArray, RecordBatch};
@@ -134,6 +135,7 @@ impl Core {
             add: &merged.files,
             remove: &removed,
             writer: WRITER,
+            marks: &[],
             sequence: merged.sequence,
             now_millis: self.clock.now_micros() / 1_000,
             data_change: merged.dropped > 0,
@@ -215,7 +217,7 @@ fn write_merged(
     stopping: &dyn Fn() -> bool,
     files: &mut Vec<FileInfo>,
 ) -> std::result::Result<(), CompactError> {
-    let mut open: Option<(String, FileWriter)> = None;
+    let mut open: Option<(String, SpanFileWriter)> = None;
     while let Some(batch) = merge.next_batch()? {
         if stopping() {
             return Err(CompactError::Stopped);

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
 use crate::lake::data_file::Damaged;
-use crate::lake::{Table, TableError, table};
+use crate::lake::{Table, TableError, spans, table};
 use crate::wal::{self, ReadEnd, Wal, WalConfig};
 use bytes::Bytes;
 use rand::TryRngCore;
@@ -123,7 +123,7 @@ pub(crate) fn parse_node_id(text: &[u8]) -> Option<[u8; 16]> {
 /// are still there. Else it stays where it is, and the opening fails.
 async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Result<(Table, Option<String>)> {
     let root = StoreConfig::table_dir(&config.data_dir);
-    let (unreadable, name, version) = match Table::open(fs.clone(), &root).await {
+    let (unreadable, name, version) = match Table::open(fs.clone(), &root, &spans::TABLE).await {
         Ok(table) => return Ok((table, None)),
         Err(error) => match &error {
             TableError::UnreadableEntry { name, version, .. } => (error.to_string(), name.clone(), *version),
@@ -131,7 +131,7 @@ async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Res
         },
     };
     let refused = |why: String| Error::damaged(format!("{unreadable}, and {why}: restore the entry from a backup"));
-    let before = Table::before(fs.clone(), &root, version).await;
+    let before = Table::before(fs.clone(), &root, &spans::TABLE, version).await;
     // The first entry creates the table; it commits no spans.
     if let Some(before) = before.map_err(|e| refused(format!("the table cannot be read without it ({e})")))? {
         let lost = what_is_lost(fs.as_ref(), config, writer, &before).await;
@@ -141,7 +141,7 @@ async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Res
     }
     let quarantine = config.data_dir.join("quarantine");
     let aside = Table::set_aside(fs.as_ref(), &root, &name, &quarantine).map_err(table_error)?;
-    let table = Table::open(fs.clone(), &root).await.map_err(table_error)?;
+    let table = Table::open(fs.clone(), &root, &spans::TABLE).await.map_err(table_error)?;
     let damage = format!(
         "{unreadable}; it was moved to {}, its spans are in the write-ahead log and are committed again",
         aside.display()
