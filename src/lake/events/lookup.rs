@@ -5,7 +5,7 @@
 //! group, and on a hit by the uids of the same service's own rows, since an event seldom moves; only then by those of all
 //! rows of its cluster. What an event is beside that is read last, of the rows alone that are asked for.
 
-use super::directory::{Directory, Entry};
+use super::directory::{self, Directory, Entry};
 use super::rows::Rows;
 use crate::lake::data_file::{Damaged, DataFile, Loaded, guard};
 use crate::lake::spec::timestamp_type;
@@ -65,6 +65,8 @@ pub struct Lookup<'f> {
     loaded: &'f Loaded,
     directory: Arc<Directory>,
     groups: Vec<Group>,
+    /// Whether the file was written here: then its rows are sorted.
+    is_own: bool,
 }
 
 /// A row group.
@@ -100,7 +102,8 @@ impl<'f> Lookup<'f> {
             groups.push(Group { rows: start..end, first_seen });
             start = end;
         }
-        Ok(Lookup { file, loaded, directory, groups })
+        let is_own = loaded.value(directory::KEY).is_some();
+        Ok(Lookup { file, loaded, directory, groups, is_own })
     }
 
     pub fn entries(&self) -> &[Entry] {
@@ -109,7 +112,7 @@ impl<'f> Lookup<'f> {
 
     /// Whether each event has one row in the file: what was found need not be looked for again.
     pub fn has_each_once(&self) -> bool {
-        self.directory.has_each_once()
+        self.is_own && self.loaded.value(directory::REPEATS).is_none()
     }
 
     /// The numbers of a project's entries: of a cluster, a namespace and a service, or of all.
@@ -121,25 +124,26 @@ impl<'f> Lookup<'f> {
         service: Option<&str>,
     ) -> Vec<usize> {
         let entries = self.entries();
-        let range = narrow(entries, 0..entries.len(), |entry| (*entry.project).cmp(project));
-        let range = match cluster {
-            Some(cluster) => narrow(entries, range, |entry| (*entry.cluster).cmp(cluster)),
-            None => range,
-        };
-        let range = match (cluster, namespace) {
-            (Some(_), Some(namespace)) => narrow(entries, range, |entry| (*entry.namespace).cmp(namespace)),
-            _ => range,
-        };
-        let range = match (cluster, namespace, service) {
-            (Some(_), Some(_), Some(service)) => {
-                narrow(entries, range, |entry| entry.service.as_deref().cmp(&Some(service)))
+        let mut range = 0..entries.len();
+        if self.is_own {
+            // As far as what is asked is what they are sorted by.
+            range = narrow(entries, range, |entry| (*entry.project).cmp(project));
+            if let Some(cluster) = cluster {
+                range = narrow(entries, range, |entry| (*entry.cluster).cmp(cluster));
+                if let Some(namespace) = namespace {
+                    range = narrow(entries, range, |entry| (*entry.namespace).cmp(namespace));
+                    if let Some(service) = service {
+                        range = narrow(entries, range, |entry| entry.service.as_deref().cmp(&Some(service)));
+                    }
+                }
             }
-            _ => range,
-        };
+        }
         let is_meant = |number: &usize| {
-            let entry = &entries[*number];
-            service.is_none_or(|service| entry.service.as_deref() == Some(service))
-                && namespace.is_none_or(|namespace| &*entry.namespace == namespace)
+            let Some(entry) = entries.get(*number) else { return false };
+            *entry.project == *project
+                && cluster.is_none_or(|cluster| *entry.cluster == *cluster)
+                && namespace.is_none_or(|namespace| *entry.namespace == *namespace)
+                && service.is_none_or(|service| entry.service.as_deref() == Some(service))
         };
         range.filter(is_meant).collect()
     }
@@ -251,15 +255,17 @@ impl<'f> Lookup<'f> {
 
     /// The rows of the same services as some events.
     fn near<'q>(&self, group: &Group, project: &str, wanted: impl Iterator<Item = Wanted<'q>>) -> Vec<Stretch> {
-        let mut names: Vec<_> = wanted.map(|event| (event.cluster, event.namespace, event.service)).collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut keys: Vec<_> =
+            wanted.map(|event| (project, event.cluster, event.namespace, event.service)).collect();
+        keys.sort_unstable();
+        keys.dedup();
         let entries = self.entries();
-        let found = names.iter().filter_map(|(cluster, namespace, service)| {
-            let key = (project, *cluster, *namespace, *service);
-            entries.binary_search_by(|entry| key_of(entry).cmp(&key)).ok()
-        });
-        self.within(group, found)
+        if self.is_own {
+            let place = |key: &Key<'_>| entries.binary_search_by(|entry| key_of(entry).cmp(key)).ok();
+            return self.within(group, keys.iter().filter_map(place));
+        }
+        let is_near = |number: &usize| keys.binary_search(&key_of(&entries[*number])).is_ok();
+        self.within(group, (0..entries.len()).filter(is_near))
     }
 
     /// The rows of some clusters.
@@ -268,7 +274,9 @@ impl<'f> Lookup<'f> {
         clusters.sort_unstable();
         clusters.dedup();
         let of_cluster = |cluster: &str| self.entries_of(project, Some(cluster), None, None);
-        self.within(group, clusters.into_iter().flat_map(of_cluster))
+        let mut entries: Vec<usize> = clusters.into_iter().flat_map(of_cluster).collect();
+        entries.sort_unstable();
+        self.within(group, entries.into_iter())
     }
 
     /// The rows of entries, which are in order, that lie in a row group.
@@ -434,7 +442,9 @@ impl Columns {
 }
 
 /// What entries are sorted by.
-fn key_of(entry: &Entry) -> (&str, &str, &str, Option<&str>) {
+type Key<'q> = (&'q str, &'q str, &'q str, Option<&'q str>);
+
+fn key_of(entry: &Entry) -> Key<'_> {
     (&entry.project, &entry.cluster, &entry.namespace, entry.service.as_deref())
 }
 
