@@ -17,7 +17,7 @@
 
 use super::core::{Core, blocking, table_error};
 use super::events::Events;
-use super::kind::{FlushError, Kind, Memory, TableWriter};
+use super::kind::{FlushError, Kind, TableWriter};
 use super::spans::Spans;
 use super::target::Written;
 use super::{FlushReport, StoreConfig};
@@ -156,10 +156,9 @@ impl Core {
             other => other,
         };
         written.map_err(|error| match &error {
-            FlushError::Write(write) if write.is_no_space() => Error::busy(format!(
-                "{error}: free disk space; until then the {} are kept in the log",
-                K::TABLE.name
-            )),
+            FlushError::Write(write) if write.is_no_space() => {
+                Error::busy(format!("{error}: free disk space; until then the {} are kept in the log", K::TABLE.name))
+            }
             FlushError::Write(_) => Error::internal(error.to_string()),
             FlushError::Stored(_) => Error::damaged(error.to_string()),
         })
@@ -178,13 +177,7 @@ impl Core {
         Ok(written)
     }
 
-    async fn commit<K: Kind>(
-        self: &Arc<Self>,
-        cut: u64,
-        written: &Written,
-        is_last: bool,
-        log: &Log,
-    ) -> Result<u64> {
+    async fn commit<K: Kind>(self: &Arc<Self>, cut: u64, written: &Written, is_last: bool, log: &Log) -> Result<u64> {
         let mut writer = K::shelf(self).table.lock().await;
         let mut committed = self.try_commit(&mut writer, cut, written, is_last).await;
         if committed.as_ref().is_err_and(TableError::is_no_space) && self.release_reserve(log).await {

@@ -58,10 +58,8 @@ pub(super) trait Memory: Default + Send + Sync + 'static {
     /// Bytes of memory, about.
     fn bytes(&self) -> usize;
     fn rows(&self) -> usize;
-
-    fn is_empty(&self) -> bool {
-        self.rows() == 0
-    }
+    /// Whether nothing came that the log has a record of.
+    fn is_empty(&self) -> bool;
 }
 
 /// What snapshots of a kind are taken of.

@@ -1,14 +1,14 @@
 //! Lays the spans of a memory table out as sorted data files, one a day.
 
-use crate::store::days::{day_of, limit_days};
-use crate::store::kind::FlushError;
-use crate::store::target::{Target, Written};
 use crate::codec::stored::{self, Batch, StoredError};
 use crate::lake::FileInfo;
-use crate::lake::file_writer::{self, WriteError};
+use crate::lake::file_writer::WriteError;
 use crate::lake::spans::rows::RowBuilder;
 use crate::lake::spans::writer::SpanFileWriter;
 use crate::model::{Scope, TraceId};
+use crate::store::days::{day_of, limit_days};
+use crate::store::kind::FlushError;
+use crate::store::target::{Target, Written};
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
