@@ -138,9 +138,10 @@ fn a_fault_at_any_step_of_flush_and_compaction_loses_and_doubles_nothing() {
     }
 }
 
-/// Entries of the table's log, and data files.
+/// Entries of the log of the table `spans`, and its data files.
 fn table_files(fs: &SimFs) -> (usize, usize) {
-    let names: Vec<PathBuf> = fs.files().into_iter().map(|(path, _)| path).collect();
+    let table = StoreConfig::table_dir(Path::new(DATA));
+    let names: Vec<PathBuf> = fs.files().into_iter().map(|(path, _)| path).filter(|p| p.starts_with(&table)).collect();
     let entries = names.iter().filter(|path| path.extension().is_some_and(|e| e == "json")).count();
     let data = names.iter().filter(|path| path.to_string_lossy().contains("/day=")).count();
     (entries, data)
