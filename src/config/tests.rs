@@ -95,6 +95,7 @@ fn with_nothing_said_the_defaults_hold() {
             },
             sae: SaeConfig { default_xml: false },
             kie: KieConfig { max_items: 10_000, max_bytes: 64 << 20, max_waiting: 2_000 },
+            ccs: CcsConfig { utc_offset: 8 * 3_600, hosts: vec!["ccs.api.qcloud.com".to_owned()] },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));
