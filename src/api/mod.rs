@@ -22,6 +22,7 @@ mod body;
 mod budget;
 mod compress;
 mod cors;
+pub mod events;
 mod grpc;
 mod kie;
 mod lookup;
@@ -154,6 +155,7 @@ fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
         (None, zipkin::NAME_ROUTES),
         (None, zipkin::ADMIN_ROUTES),
         (Some(Guard::Ats), ats::ROUTES),
+        (Some(Guard::Ats), events::ROUTES),
         (Some(Guard::Sae), sae::ROUTES),
         (Some(Guard::Kie), kie::ROUTES),
         (Some(Guard::KieFile), kie::FILE_ROUTES),

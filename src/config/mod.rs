@@ -19,7 +19,7 @@ pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use setting::{AlsoEnv, Form, Setting};
 pub use show::show;
 pub use table::SETTINGS;
-pub use values::show_size;
+pub use values::{context_margin, show_size};
 pub use variables::{Unknown, unknown};
 
 use clap::{Arg, ArgMatches};
@@ -56,6 +56,7 @@ pub struct Config {
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
     pub kie: KieConfig,
+    pub events: EventsConfig,
 }
 
 /// What a project id means.
@@ -183,6 +184,12 @@ pub struct KieConfig {
     pub max_items: usize,
     pub max_bytes: u64,
     pub max_waiting: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// How long before a trace the events of its services belong to its context.
+    pub context_margin: Duration,
 }
 
 /// Where a value came from.

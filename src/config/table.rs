@@ -5,7 +5,7 @@ use super::another::{as_is, boolean, millis, port, seconds};
 use super::secrets::{credentials, password, tokens};
 use super::setting::{Form, Setting, also, setting};
 use super::values::{
-    address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
+    address, context_margin, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
 };
 use super::{Config, Projects};
 
@@ -548,5 +548,13 @@ pub static SETTINGS: &[Setting] = &[
         "2000",
         "How many requests may wait for configuration items to change; one more is answered 429",
         keep!(kie.max_waiting, |text| count(text, 0..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "events.context_margin",
+        "events-context-margin",
+        Form::Duration,
+        "10m",
+        "How long before a trace the events of its services belong to its context",
+        keep!(events.context_margin, context_margin),
     ),
 ];
