@@ -11,8 +11,8 @@ use spanlake::codec::zipkin::{proto3, thrift, v1, v2};
 use spanlake::codec::{Limits, stored};
 use spanlake::fs::RealFs;
 use spanlake::lake::DataFile;
-use spanlake::lake::file_writer::FileWriter;
 use spanlake::lake::spans::rows::RowBuilder;
+use spanlake::lake::spans::writer::SpanFileWriter;
 use spanlake::model::{Scope, Span};
 use spanlake::query::trace::{TraceCursor, TraceQuery};
 use spanlake::store::{EncodedBatch, MemTable, Snapshot};
@@ -124,7 +124,7 @@ fn lake(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = || {
         let mut writer =
-            FileWriter::create(Arc::new(RealFs), folder.path(), DAY, "bench.parquet", 3, &[]).expect("a file");
+            SpanFileWriter::create(Arc::new(RealFs), folder.path(), DAY, "bench.parquet", 3, &[]).expect("a file");
         batches.iter().for_each(|batch| writer.push(batch).expect("a batch"));
         writer.finish().expect("a durable file")
     };

@@ -45,6 +45,7 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub server: ServerConfig,
     pub ingest: IngestConfig,
+    pub events: EventsConfig,
     pub flush: FlushConfig,
     pub wal: WalConfig,
     pub lake: LakeConfig,
@@ -56,7 +57,6 @@ pub struct Config {
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
     pub kie: KieConfig,
-    pub events: EventsConfig,
 }
 
 /// What a project id means.
@@ -96,6 +96,18 @@ pub struct IngestConfig {
     pub max_span_entries: usize,
     pub max_depth: usize,
     pub max_tag_bytes: usize,
+}
+
+/// Service events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsConfig {
+    pub max_events: usize,
+    pub max_values: usize,
+    pub max_depth: usize,
+    pub max_name_bytes: usize,
+    pub max_message_bytes: usize,
+    /// How long before a trace the events of its services belong to its context.
+    pub context_margin: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -184,12 +196,6 @@ pub struct KieConfig {
     pub max_items: usize,
     pub max_bytes: u64,
     pub max_waiting: usize,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventsConfig {
-    /// How long before a trace the events of its services belong to its context.
-    pub context_margin: Duration,
 }
 
 /// Where a value came from.

@@ -393,12 +393,12 @@ impl<'k> Known<'k> {
         let mut asked: BTreeSet<(Option<&str>, Option<&str>, Option<&str>)> =
             exact.map(|one| (Some(&*one.cluster), Some(&*one.namespace), one.service.as_deref())).collect();
         if asked.len() > MOST_ASKED {
-            let of_place = |place| {
-                let EventPlace { cluster, namespace } = place;
-                let there = of_time.iter().filter(|one| EventPlace::has(place, one));
-                there.map(|one| (cluster.as_deref(), namespace.as_deref(), one.service.as_deref()))
-            };
-            asked = places.iter().flat_map(of_place).collect();
+            asked.clear();
+            for place in places {
+                let there = of_time.iter().filter(|one| place.has(one));
+                let (cluster, namespace) = (place.cluster.as_deref(), place.namespace.as_deref());
+                asked.extend(there.map(|one| (cluster, namespace, one.service.as_deref())));
+            }
         }
         let text = |text: Option<&str>| text.map(str::to_owned);
         let question = |(cluster, namespace, service)| EventQuery {

@@ -7,10 +7,8 @@
 use super::checksums::{self, Blocks};
 use super::data_file::{FileInfo, FileStats};
 use super::objects::TEMPORARY_PREFIX;
-use super::spans::schema::{self, FILE_SCHEMA};
-use super::spans::summary::{self, SummaryBuilder};
+use super::spec::{DAY, TableSpec};
 use crate::fs::{File, Fs, OpenMode};
-use crate::model::{Scope, Span};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -63,19 +61,7 @@ pub struct FileWriter {
     day: i32,
     writer: ArrowWriter<Output>,
     stats: FileStats,
-    summary: Summarised,
     rows: u64,
-}
-
-/// The summaries of a file's rows, each of the rows of some traces.
-#[derive(Debug)]
-struct Summarised {
-    kept_tags: Vec<String>,
-    builder: SummaryBuilder,
-    /// Rows of those before.
-    rows: u64,
-    /// Offset and length of those before.
-    places: Vec<String>,
 }
 
 /// Where a file is being made; dropped before it is complete, it removes what is there.
@@ -100,7 +86,7 @@ impl Drop for Place {
 
 /// Where the file of a day and name lies below the table's folder.
 pub fn path_of(day: i32, name: &str) -> String {
-    format!("{}={}/{name}", schema::DAY, day_text(day))
+    format!("{}={}/{name}", DAY, day_text(day))
 }
 
 /// Removes complete files that no commit refers to.
@@ -112,15 +98,14 @@ pub fn discard(fs: &dyn Fs, root: &Path, files: &[FileInfo]) {
 }
 
 impl FileWriter {
-    /// Begins the file `day=<day>/<name>` below the table's folder `root`; `day` counts from 1970-01-01. Of the tags
-    /// `kept_tags` the summary keeps the values however many they are.
+    /// Begins the file `day=<day>/<name>` below the folder `root` of the table `spec`; `day` counts from 1970-01-01.
     pub fn create(
         fs: Arc<dyn Fs>,
         root: &Path,
+        spec: &TableSpec,
         day: i32,
         name: &str,
         compression: i32,
-        kept_tags: &[String],
     ) -> Result<Self, WriteError> {
         let path = path_of(day, name);
         let dir = root.join(&path).parent().unwrap_or(root).to_owned();
@@ -140,31 +125,28 @@ impl FileWriter {
             blocks: Blocks::default(),
             tail: None,
         };
-        let properties = schema::writer_properties(compression);
-        let writer = ArrowWriter::try_new(output, FILE_SCHEMA.clone(), Some(properties))
+        let properties = (spec.writer_properties)(compression);
+        let writer = ArrowWriter::try_new(output, (spec.file_schema)(), Some(properties))
             .map_err(|source| WriteError::Parquet { path: temporary.clone(), source })?;
-        let builder = SummaryBuilder::new(kept_tags);
-        let summary = Summarised { kept_tags: kept_tags.to_vec(), builder, rows: 0, places: Vec::new() };
-        Ok(FileWriter { place, day, writer, stats: FileStats::default(), summary, rows: 0 })
+        Ok(FileWriter { place, day, writer, stats: FileStats::default(), rows: 0 })
     }
 
-    /// Adds a row to the summary. Each row that is pushed is to be summarised once, in the same order.
-    pub fn summarise(&mut self, scope: &Scope<'_>, span: &Span<'_>) -> Result<(), WriteError> {
-        if self.summary.builder.is_full() && self.summary.builder.begins_trace(scope, span) {
-            self.write_summary().map_err(|source| WriteError::Io { path: self.place.temporary.clone(), source })?;
-        }
-        self.summary.builder.push(scope, span);
-        Ok(())
+    /// Writes bytes that Parquet readers pass over, behind the row groups that are complete. Gives their place in the
+    /// file, which the footer is to tell ([`FileWriter::put_value`]).
+    pub fn append(&mut self, bytes: &[u8]) -> Result<u64, WriteError> {
+        let offset = self.writer.bytes_written() as u64;
+        self.writer.write_all(bytes).map_err(|source| WriteError::Io { path: self.place.temporary.clone(), source })?;
+        Ok(offset)
     }
 
-    /// Writes what is summarised so far. Row groups are written whole, so it comes to lie between two of them.
-    fn write_summary(&mut self) -> io::Result<()> {
-        let summary = &mut self.summary;
-        let builder = std::mem::replace(&mut summary.builder, SummaryBuilder::new(&summary.kept_tags));
-        summary.rows += builder.spans();
-        let bytes = builder.finish();
-        summary.places.push(format!("{} {}", self.writer.bytes_written(), bytes.len()));
-        self.writer.write_all(&bytes)
+    /// Ends the row group that is being written, if one is.
+    pub fn end_group(&mut self) -> Result<(), WriteError> {
+        self.writer.flush().map_err(|source| WriteError::Parquet { path: self.place.temporary.clone(), source })
+    }
+
+    /// Adds a pair to the footer's metadata.
+    pub fn put_value(&mut self, key: &str, value: String) {
+        self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
     /// Appends rows, which must follow those before them in the order of the table.
@@ -204,18 +186,19 @@ impl FileWriter {
         };
         let size = { publish }().map_err(|source| WriteError::Io { path, source })?;
         self.place.complete = true;
-        Ok(FileInfo { path: self.place.path.clone(), size, rows: self.rows, day: self.day, stats: self.stats })
+        Ok(FileInfo {
+            path: self.place.path.clone(),
+            size,
+            rows: self.rows,
+            day: self.day,
+            since: 0,
+            stats: self.stats,
+        })
     }
 
     /// Writes what follows the rows, into memory: it has a checksum of itself in it.
     fn write_tail(&mut self) -> Result<(), ParquetError> {
         self.writer.flush()?;
-        self.write_summary()?;
-        // Those that are not of all rows would hide the others; without them the rows are read.
-        if self.summary.rows == self.rows {
-            let places = self.summary.places.join(",");
-            self.writer.append_key_value_metadata(KeyValue::new(summary::KEY.to_owned(), places));
-        }
         // Through the writer's own buffer, so that all of the rows has been counted.
         self.writer.sync()?;
         let output = self.writer.inner_mut();
@@ -240,9 +223,12 @@ impl FileStats {
         if let Some(column) = long("duration") {
             merge(&mut self.duration, compute::min(column), compute::max(column));
         }
-        let timestamp =
-            batch.column_by_name("timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-        if let Some(column) = timestamp {
+        let instant =
+            |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        if let Some(column) = instant("last_seen") {
+            merge(&mut self.last_seen, compute::min(column), compute::max(column));
+        }
+        if let Some(column) = instant("timestamp") {
             self.timeless = Some(self.timeless.unwrap_or_default() + column.null_count() as u64);
             merge(&mut self.timestamp, compute::min(column), compute::max(column));
         }

@@ -11,7 +11,7 @@
 use super::data_file::{FileInfo, FileStats};
 use super::file_writer::{day_text, parse_day};
 use super::objects::{FolderStore, TEMPORARY_PREFIX};
-use super::spans::schema::{self, TABLE_SCHEMA};
+use super::spec::{DAY, TableSpec};
 use crate::fs::{self, Fs};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// The folder of the table's log, inside the table's folder.
 pub const LOG_FOLDER: &str = "_delta_log";
 
-/// The property that keeps [`schema::VERSION`].
+/// The property that keeps [`TableSpec::version`].
 const SCHEMA_VERSION: &str = "spanlake.schema.version";
 
 /// How long checkpoints name files that were superseded. They are deleted long before; but a week of them, which is
@@ -52,8 +52,8 @@ pub enum TableError {
         "table {root}: the log entry {name} cannot be read: {what}; there are later ones, so restore it from a backup"
     )]
     DamagedEntry { root: PathBuf, name: String, what: String },
-    #[error("table {root}: its schema is of version {found}, this build knows {known}: use a newer build", known = schema::VERSION)]
-    NewerSchema { root: PathBuf, found: u32 },
+    #[error("table {root}: its schema is of version {found}, this build knows {known}: use a newer build")]
+    NewerSchema { root: PathBuf, found: u32, known: u32 },
 }
 
 impl TableError {
@@ -79,17 +79,20 @@ pub struct Commit<'a> {
     /// Who commits, and how far this commit brings it.
     pub writer: &'a str,
     pub sequence: i64,
+    /// How far the commit brings others.
+    pub marks: &'a [(&'a str, i64)],
     /// Milliseconds since 1970 UTC.
     pub now_millis: i64,
     /// Whether rows are added or dropped, rather than only laid out anew.
     pub data_change: bool,
 }
 
-/// The table `spans`, open for its one writer or for reading.
+/// A table, open for its one writer or for reading.
 #[derive(Debug)]
 pub struct Table {
     fs: Arc<dyn Fs>,
     root: PathBuf,
+    spec: &'static TableSpec,
     store: FolderStore,
     delta: DeltaTable,
     /// A commit failed, and whether it took place has not been settled yet.
@@ -104,22 +107,26 @@ impl Table {
     /// # Errors
     /// [`TableError::UnreadableEntry`] where the newest log entry is no JSON: the caller decides, knowing the
     /// write-ahead log, whether [`Table::set_aside`] loses anything.
-    pub async fn open(fs: Arc<dyn Fs>, root: &Path) -> Result<Table, TableError> {
+    pub async fn open(fs: Arc<dyn Fs>, root: &Path, spec: &'static TableSpec) -> Result<Table, TableError> {
         let io_error = |source| TableError::Io { root: root.to_owned(), source };
         let log = root.join(LOG_FOLDER);
         fs.create_dir_all(&log).map_err(io_error)?;
         fs.sync_dir(&log).map_err(io_error)?;
-        match Table::open_existing(fs.clone(), root).await? {
+        match Table::open_existing(fs.clone(), root, spec).await? {
             Some(mut table) => {
                 table.grow_schema().await?;
                 Ok(table)
             }
-            None => Table::create(fs, root).await,
+            None => Table::create(fs, root, spec).await,
         }
     }
 
     /// Opens the table for reading; `None` where there is none.
-    pub async fn open_existing(fs: Arc<dyn Fs>, root: &Path) -> Result<Option<Table>, TableError> {
+    pub async fn open_existing(
+        fs: Arc<dyn Fs>,
+        root: &Path,
+        spec: &'static TableSpec,
+    ) -> Result<Option<Table>, TableError> {
         let Some((newest, checkpoint)) = entries(fs.as_ref(), root)? else { return Ok(None) };
         check_entry(fs.as_ref(), root, newest)?;
         for version in checkpoint..newest {
@@ -130,45 +137,54 @@ impl Table {
         }
         let store = FolderStore::new(fs.clone(), root.to_owned());
         let delta = builder(&store, root)?.load().await.map_err(|e| delta_error(root, e))?;
-        let table = Table { fs, root: root.to_owned(), store, delta, in_doubt: false };
+        let table = Table { fs, root: root.to_owned(), spec, store, delta, in_doubt: false };
         let found = table.schema_version()?;
-        if found > schema::VERSION {
-            return Err(TableError::NewerSchema { root: root.to_owned(), found });
+        if found > spec.version {
+            return Err(TableError::NewerSchema { root: root.to_owned(), found, known: spec.version });
         }
         Ok(Some(table))
     }
 
     /// The table as it was before `version`, to look at; `None` where there was none.
-    pub async fn before(fs: Arc<dyn Fs>, root: &Path, version: u64) -> Result<Option<Table>, TableError> {
+    pub async fn before(
+        fs: Arc<dyn Fs>,
+        root: &Path,
+        spec: &'static TableSpec,
+        version: u64,
+    ) -> Result<Option<Table>, TableError> {
         let Some(before) = version.checked_sub(1) else { return Ok(None) };
         let store = FolderStore::new(fs.clone(), root.to_owned());
         let opened = builder(&store, root)?.with_version(before).load().await;
         let delta = opened.map_err(|e| delta_error(root, e))?;
-        Ok(Some(Table { fs, root: root.to_owned(), store, delta, in_doubt: false }))
+        Ok(Some(Table { fs, root: root.to_owned(), spec, store, delta, in_doubt: false }))
     }
 
-    async fn create(fs: Arc<dyn Fs>, root: &Path) -> Result<Table, TableError> {
+    async fn create(fs: Arc<dyn Fs>, root: &Path, spec: &'static TableSpec) -> Result<Table, TableError> {
         let store = FolderStore::new(fs.clone(), root.to_owned());
-        let columns = table_columns(root)?;
+        let columns = table_columns(root, spec)?;
         let builder = builder(&store, root)?.build().map_err(|e| delta_error(root, e))?;
         let delta = builder
             .create()
-            .with_table_name("spans")
+            .with_table_name(spec.name)
             .with_columns(columns.fields().cloned())
-            .with_partition_columns([schema::DAY])
+            .with_partition_columns([DAY])
             .with_configuration_property(TableProperty::CheckpointInterval, Some("100"))
             .with_configuration_property(TableProperty::DeletedFileRetentionDuration, Some(TOMBSTONE_RETENTION))
-            .with_configuration([(SCHEMA_VERSION.to_owned(), Some(schema::VERSION.to_string()))])
+            .with_configuration([(SCHEMA_VERSION.to_owned(), Some(spec.version.to_string()))])
             .with_raise_if_key_not_exists(false)
             .with_save_mode(SaveMode::ErrorIfExists)
             .await
             .map_err(|e| delta_error(root, e))?;
-        Ok(Table { fs, root: root.to_owned(), store, delta, in_doubt: false })
+        Ok(Table { fs, root: root.to_owned(), spec, store, delta, in_doubt: false })
     }
 
     /// The folder of the table.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    pub fn spec(&self) -> &'static TableSpec {
+        self.spec
     }
 
     /// The newest version that this handle knows.
@@ -185,13 +201,13 @@ impl Table {
     fn schema_version(&self) -> Result<u32, TableError> {
         let state = self.delta.snapshot().map_err(|e| delta_error(&self.root, e))?;
         let property = state.metadata().configuration().get(SCHEMA_VERSION).and_then(|text| text.parse().ok());
-        Ok(property.unwrap_or(schema::VERSION))
+        Ok(property.unwrap_or(self.spec.version))
     }
 
     /// Adds the columns that this build knows and the table lacks.
     async fn grow_schema(&mut self) -> Result<(), TableError> {
         let present = self.schema()?;
-        let columns = table_columns(&self.root)?;
+        let columns = table_columns(&self.root, self.spec)?;
         let missing: Vec<_> =
             columns.fields().filter(|field| present.field_with_name(field.name()).is_err()).cloned().collect();
         if missing.is_empty() {
@@ -200,7 +216,7 @@ impl Table {
         tracing::info!(columns = ?missing.iter().map(|f| f.name()).collect::<Vec<_>>(), "adding columns to the table");
         let root = self.root.clone();
         let added = self.delta.clone().add_columns().with_fields(missing).await.map_err(|e| delta_error(&root, e))?;
-        let properties = HashMap::from([(SCHEMA_VERSION.to_owned(), schema::VERSION.to_string())]);
+        let properties = HashMap::from([(SCHEMA_VERSION.to_owned(), self.spec.version.to_string())]);
         self.delta = added
             .set_tbl_properties()
             .with_properties(properties)
@@ -222,12 +238,13 @@ impl Table {
             .map_err(|e| delta_error(&self.root, e))?;
         let mut files = Vec::with_capacity(views.len());
         for view in views {
-            let day = view.partition_values_map().remove(schema::DAY).flatten();
+            let day = view.partition_values_map().remove(DAY).flatten();
             files.push(FileInfo {
                 path: view.path().into_owned(),
                 size: u64::try_from(view.size()).unwrap_or_default(),
                 rows: view.num_records().unwrap_or_default() as u64,
                 day: day.as_deref().and_then(parse_day).unwrap_or_default(),
+                since: view.modification_time(),
                 stats: view.stats().map(|stats| read_stats(&stats)).unwrap_or_default(),
             });
         }
@@ -252,20 +269,15 @@ impl Table {
         }
         let mut actions: Vec<Action> = commit.add.iter().map(|file| Action::Add(add_action(file, commit))).collect();
         actions.extend(commit.remove.iter().map(|file| Action::Remove(remove_action(file, commit))));
-        let properties = CommitProperties::default()
-            .with_application_transaction(Transaction::new_with_last_update(
-                commit.writer,
-                commit.sequence,
-                Some(commit.now_millis),
-            ))
+        let marks = [(commit.writer, commit.sequence)].into_iter().chain(commit.marks.iter().copied());
+        let properties = marks
+            .map(|(who, sequence)| Transaction::new_with_last_update(who, sequence, Some(commit.now_millis)))
+            .fold(CommitProperties::default(), CommitProperties::with_application_transaction)
             .with_max_retries(COMMIT_RETRIES)
             .with_create_checkpoint(false)
             .with_cleanup_expired_logs(Some(false));
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(vec![schema::DAY.to_owned()]),
-            predicate: None,
-        };
+        let operation =
+            DeltaOperation::Write { mode: SaveMode::Append, partition_by: Some(vec![DAY.to_owned()]), predicate: None };
         let state = self.delta.snapshot().map_err(|e| delta_error(&self.root, e))?;
         let attempt = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -375,8 +387,8 @@ fn delta_error(root: &Path, source: DeltaTableError) -> TableError {
     TableError::Delta { root: root.to_owned(), source: Box::new(source) }
 }
 
-fn table_columns(root: &Path) -> Result<StructType, TableError> {
-    let converted: Result<StructType, _> = TABLE_SCHEMA.as_ref().try_into_kernel();
+fn table_columns(root: &Path, spec: &TableSpec) -> Result<StructType, TableError> {
+    let converted: Result<StructType, _> = (spec.table_schema)().as_ref().try_into_kernel();
     converted.map_err(|e| delta_error(root, DeltaTableError::from(e)))
 }
 
@@ -446,9 +458,9 @@ pub fn is_temporary(name: &str) -> bool {
 fn add_action(file: &FileInfo, commit: &Commit<'_>) -> Add {
     Add {
         path: file.path.clone(),
-        partition_values: HashMap::from([(schema::DAY.to_owned(), Some(day_text(file.day)))]),
+        partition_values: HashMap::from([(DAY.to_owned(), Some(day_text(file.day)))]),
         size: file.size as i64,
-        modification_time: commit.now_millis,
+        modification_time: if file.since > 0 { file.since } else { commit.now_millis },
         data_change: commit.data_change,
         stats: Some(write_stats(file)),
         ..Default::default()
@@ -461,7 +473,7 @@ fn remove_action(file: &FileInfo, commit: &Commit<'_>) -> Remove {
         data_change: commit.data_change,
         deletion_timestamp: Some(commit.now_millis),
         extended_file_metadata: Some(true),
-        partition_values: Some(HashMap::from([(schema::DAY.to_owned(), Some(day_text(file.day)))])),
+        partition_values: Some(HashMap::from([(DAY.to_owned(), Some(day_text(file.day)))])),
         size: Some(file.size as i64),
         ..Default::default()
     }
@@ -482,10 +494,11 @@ fn write_stats(file: &FileInfo) -> String {
     if let Some((low, high)) = file.stats.trace_low {
         bound("trace_low", json!(low), json!(high));
     }
-    if let Some((low, high)) = file.stats.timestamp {
+    for (name, bounds) in [("timestamp", file.stats.timestamp), ("last_seen", file.stats.last_seen)] {
+        let Some((low, high)) = bounds else { continue };
         let (low, high) = (low.div_euclid(1_000), high.div_euclid(1_000) + i64::from(high.rem_euclid(1_000) != 0));
         if let (Some(low), Some(high)) = (instant_text(low), instant_text(high)) {
-            bound("timestamp", json!(low), json!(high));
+            bound(name, json!(low), json!(high));
         }
     }
     if let Some((low, high)) = file.stats.duration {
@@ -512,11 +525,13 @@ fn read_stats(text: &str) -> FileStats {
     let instant = |value: &Value| {
         chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|instant| instant.timestamp_micros())
     };
+    let instants = |name: &str| pair(name).and_then(|(low, high)| Some((instant(low)?, instant(high)?)));
     FileStats {
         project: pair("project").and_then(|(low, high)| Some((low.as_str()?.to_owned(), high.as_str()?.to_owned()))),
         trace_low: long("trace_low"),
-        timestamp: pair("timestamp").and_then(|(low, high)| Some((instant(low)?, instant(high)?))),
+        timestamp: instants("timestamp"),
         timeless: stats.get("nullCount").and_then(|counts| counts.get("timestamp")?.as_u64()),
         duration: long("duration"),
+        last_seen: instants("last_seen"),
     }
 }

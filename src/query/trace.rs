@@ -7,7 +7,7 @@
 use super::origin::Rows as Chunk;
 use crate::codec::stored::StoredError;
 use crate::error::{Error, Result};
-use crate::lake::data_file::TraceRows;
+use crate::lake::spans::lookup::TraceRows;
 use crate::lake::spans::rows::Rows;
 use crate::model::{Scope, Span, TraceId};
 use crate::store::{Snapshot, StoredSpan};

@@ -156,7 +156,8 @@ fn rows_in_table(data: &Path) -> u64 {
     let root = spanlake::store::StoreConfig::table_dir(data);
     runtime.block_on(async {
         let fs = std::sync::Arc::new(spanlake::fs::RealFs);
-        let table = spanlake::lake::Table::open_existing(fs, &root).await.unwrap().unwrap();
+        let table =
+            spanlake::lake::Table::open_existing(fs, &root, &spanlake::lake::spans::TABLE).await.unwrap().unwrap();
         table.files().await.unwrap().iter().map(|file| file.rows).sum()
     })
 }

@@ -283,8 +283,8 @@ pub fn conform(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 mod tests {
     use super::*;
     use crate::fs::{Fs, RealFs};
-    use crate::lake::file_writer::FileWriter;
     use crate::lake::spans::rows::RowBuilder;
+    use crate::lake::spans::writer::SpanFileWriter;
     use crate::model::{Scope, Span, TraceId};
     use std::path::Path;
     use std::sync::Arc;
@@ -299,7 +299,8 @@ mod tests {
             span.tags.push(("large".into(), format!("{row:08}").repeat(tag_bytes / 8).into()));
             builder.push(&scope, &span);
         }
-        let mut writer = FileWriter::create(fs.clone(), root, 20_000, &format!("{number}.parquet"), 1, &[]).unwrap();
+        let mut writer =
+            SpanFileWriter::create(fs.clone(), root, 20_000, &format!("{number}.parquet"), 1, &[]).unwrap();
         writer.push(&builder.finish().unwrap()).unwrap();
         DataFile::new(fs, root, writer.finish().unwrap())
     }

@@ -1,6 +1,7 @@
 //! Spans as rows of the table, and rows as spans again.
 
 use super::schema::{self, FILE_SCHEMA, TAG_COLUMNS};
+use crate::lake::spec::UTC;
 use crate::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId, hex};
 use arrow::array::{
     Array, ArrayBuilder, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int32Array, Int32Builder, Int64Array,
@@ -94,7 +95,7 @@ impl Default for RowBuilder {
             project: StringBuilder::new(),
             trace_low: Int64Builder::new(),
             trace_id: StringBuilder::new(),
-            timestamp: TimestampMicrosecondBuilder::new().with_timezone(schema::UTC),
+            timestamp: TimestampMicrosecondBuilder::new().with_timezone(UTC),
             span_id: StringBuilder::new(),
             parent_id: StringBuilder::new(),
             kind: StringBuilder::new(),
@@ -105,7 +106,7 @@ impl Default for RowBuilder {
             tag_columns: Default::default(),
             annotation_offsets: vec![0],
             annotation_given: Vec::new(),
-            annotation_timestamp: TimestampMicrosecondBuilder::new().with_timezone(schema::UTC),
+            annotation_timestamp: TimestampMicrosecondBuilder::new().with_timezone(UTC),
             annotation_value: StringBuilder::new(),
             tag_offsets: vec![0],
             tag_given: Vec::new(),

@@ -1,19 +1,26 @@
 //! The columns of the table `spans`: one list, from which the Arrow schema, the table's own schema and the encoding of
 //! each column come. `schemas/spans.json` publishes it; a test holds the two together.
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use crate::lake::spec::{TableSpec, timestamp_type, with_day};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::sync::{Arc, LazyLock};
 
-/// The version of the schema, kept in the table's property `spanlake.schema.version`. It grows when a column is added;
-/// columns are never changed or dropped, and a column that a file lacks reads as null.
+/// See [`TableSpec::version`].
 pub const VERSION: u32 = 1;
 
-/// The column that partitions the table: the day (UTC) of the span's timestamp, in the path and not in the files.
-pub const DAY: &str = "day";
+/// The table. A row's day is that of the span's timestamp.
+pub const TABLE: TableSpec = TableSpec {
+    name: "spans",
+    version: VERSION,
+    key: "trace_low",
+    file_schema: || FILE_SCHEMA.clone(),
+    table_schema: || TABLE_SCHEMA.clone(),
+    writer_properties,
+};
 
 /// Rows of a row group: large enough to compress, small enough that the dictionaries a lookup must decode stay small.
 pub const ROW_GROUP_ROWS: usize = 131_072;
@@ -33,14 +40,6 @@ pub const TAG_COLUMNS: [(&str, &str); 8] = [
     ("rpc.service", "rpc_service"),
 ];
 
-/// The time zone of timestamps: the table's type `timestamp` is an instant.
-pub const UTC: &str = "UTC";
-
-/// A timestamp column's type.
-pub fn timestamp_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
-}
-
 /// The fields of an annotation.
 pub fn annotation_fields() -> Fields {
     vec![Field::new("timestamp", timestamp_type(), false), Field::new("value", DataType::Utf8, false)].into()
@@ -51,7 +50,7 @@ pub fn tag_fields() -> Fields {
     vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)].into()
 }
 
-/// The columns of a data file, in order: all of the table's but [`DAY`].
+/// The columns of a data file, in order: all of the table's but [`crate::lake::spec::DAY`].
 pub static FILE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let mut fields = vec![
@@ -89,11 +88,7 @@ pub static FILE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 /// The columns of the table: those of a file and the partition column.
-pub static TABLE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let mut fields: Vec<_> = FILE_SCHEMA.fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(DAY, DataType::Date32, true)));
-    Arc::new(Schema::new(fields))
-});
+pub static TABLE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_day(&FILE_SCHEMA));
 
 /// The columns that rows are sorted by, in order.
 pub const SORT_COLUMNS: [&str; 5] = ["project", "trace_low", "trace_id", "timestamp", "span_id"];

@@ -3,7 +3,8 @@
 
 use super::source::Source;
 use crate::lake::DataFile;
-use crate::lake::data_file::{self, Damaged, guard};
+use crate::lake::data_file::{Damaged, guard};
+use crate::lake::source;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, exec_datafusion_err};
@@ -30,7 +31,7 @@ const BATCH_ROWS: usize = 8_192;
 /// Chosen rows of a file, batch by batch, in order.
 pub struct SelectedRows {
     path: PathBuf,
-    bytes: data_file::Source,
+    bytes: source::Source,
     reader: ParquetRecordBatchReader,
 }
 
@@ -122,13 +123,13 @@ impl ParquetFileReaderFactory for CheckedReads {
 struct CheckedReader {
     file: Arc<DataFile>,
     /// From the first read on.
-    bytes: Option<data_file::Source>,
+    bytes: Option<source::Source>,
     footer: Box<dyn AsyncFileReader + Send>,
     scanned: ParquetFileMetrics,
 }
 
 impl CheckedReader {
-    async fn opened(&mut self) -> Result<data_file::Source, ParquetError> {
+    async fn opened(&mut self) -> Result<source::Source, ParquetError> {
         if let Some(bytes) = &self.bytes {
             return Ok(bytes.clone());
         }
@@ -172,7 +173,7 @@ impl AsyncFileReader for CheckedReader {
 
 /// The bytes of ranges in any order; those near each other are read at once, so that no block is read and checked again
 /// for each page in it.
-fn read_ranges(bytes: &data_file::Source, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
+fn read_ranges(bytes: &source::Source, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
     let mut sorted = ranges.to_vec();
     sorted.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();

@@ -8,6 +8,7 @@ use crate::codec::stored::{self, Batch, StoredError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
 use crate::lake::data_file::Damaged;
+use crate::lake::spans;
 use crate::lake::spans::rows::RowBuilder;
 use crate::lake::spans::schema::TABLE_SCHEMA;
 use crate::lake::{DataFile, Table};
@@ -84,12 +85,13 @@ impl Source {
         let root = StoreConfig::table_dir(folder);
         let mut trimmed = None;
         for _ in 0..TRIES {
-            let table = Table::open_existing(fs.clone(), &root).await.map_err(damaged)?.ok_or_else(|| {
-                Error::invalid(format!(
-                    "{} has no table yet: it is made when `spanlake serve` first starts there",
-                    folder.display()
-                ))
-            })?;
+            let table =
+                Table::open_existing(fs.clone(), &root, &spans::TABLE).await.map_err(damaged)?.ok_or_else(|| {
+                    Error::invalid(format!(
+                        "{} has no table yet: it is made when `spanlake serve` first starts there",
+                        folder.display()
+                    ))
+                })?;
             let infos = table.files().await.map_err(damaged)?;
             let floor = table.sequence_of(&writer).await.map_err(damaged)?.unwrap_or(0).max(0) as u64;
             let files: Vec<_> =
@@ -118,7 +120,7 @@ impl Source {
 
     /// Whether the table still has this file: one that it replaced since may be deleted at any time.
     pub async fn is_live(&self, path: &str) -> bool {
-        match Table::open_existing(self.fs.clone(), &self.root).await {
+        match Table::open_existing(self.fs.clone(), &self.root, &spans::TABLE).await {
             Ok(Some(table)) => table.files().await.is_ok_and(|files| files.iter().any(|file| file.path == path)),
             _ => true,
         }

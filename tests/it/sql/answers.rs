@@ -214,7 +214,7 @@ async fn the_published_schema_is_that_of_the_code_and_of_a_new_table() {
     assert_eq!(named, of_code);
 
     let dir = tempfile::tempdir().unwrap();
-    Table::open(Arc::new(RealFs), dir.path()).await.unwrap();
+    Table::open(Arc::new(RealFs), dir.path(), &spanlake::lake::spans::TABLE).await.unwrap();
     let log = std::fs::read_to_string(dir.path().join("_delta_log/00000000000000000000.json")).unwrap();
     let actions = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let metadata = actions.into_iter().find_map(|action| action.get("metaData").cloned()).unwrap();

@@ -9,8 +9,8 @@ use spanlake::codec::Limits;
 use spanlake::codec::zipkin::proto3;
 use spanlake::fs::{Fs, OpenMode, RealFs};
 use spanlake::lake::DataFile;
-use spanlake::lake::file_writer::FileWriter;
 use spanlake::lake::spans::rows::RowBuilder;
+use spanlake::lake::spans::writer::SpanFileWriter;
 use spanlake::model::{Endpoint, Span, TraceId};
 use spanlake::query::names::services;
 use spanlake::query::search::{Search, SearchQuery};
@@ -38,7 +38,7 @@ fn summaries_take_at_most_15_percent_of_the_bytes() {
 
     let folder = tempfile::tempdir().unwrap();
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let mut writer = FileWriter::create(fs.clone(), folder.path(), 20_779, "spans.parquet", 3, &[]).unwrap();
+    let mut writer = SpanFileWriter::create(fs.clone(), folder.path(), 20_779, "spans.parquet", 3, &[]).unwrap();
     for spans in spans.chunks(4_096) {
         let mut rows = RowBuilder::default();
         for span in spans {
@@ -86,7 +86,7 @@ fn answers(snapshot: &Snapshot, value: u64) -> (Vec<u64>, Vec<String>) {
 fn a_file_without_a_summary_is_read_instead() {
     let folder = tempfile::tempdir().unwrap();
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let mut writer = FileWriter::create(fs.clone(), folder.path(), 20_779, "spans.parquet", 3, &[]).unwrap();
+    let mut writer = SpanFileWriter::create(fs.clone(), folder.path(), 20_779, "spans.parquet", 3, &[]).unwrap();
     let mut rows = RowBuilder::default();
     (1..=3).for_each(|id| rows.push(&scope("default"), &named(id)));
     writer.push(&rows.finish().unwrap()).unwrap();

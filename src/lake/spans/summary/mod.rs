@@ -52,6 +52,7 @@ pub mod hash;
 mod keyed;
 mod links;
 mod names;
+mod of_file;
 mod rare;
 mod read;
 mod rowset;
