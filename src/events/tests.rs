@@ -8,7 +8,9 @@ use crate::fs::{Fs, RealFs};
 use crate::lake::DataFile;
 use crate::lake::events::TABLE;
 use crate::lake::events::directory::{self, DirectoryBuilder};
+use crate::lake::events::merge::merge_files;
 use crate::lake::events::rows::RowBuilder;
+use crate::lake::events::writer::EventFileWriter;
 use crate::lake::file_writer::FileWriter;
 use crate::model::event::{Object, settle};
 use crate::model::{Event, ServiceEvent};
@@ -21,6 +23,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 const DAY: i64 = 86_400_000_000;
+
+/// What the names of files of other making begin with.
+const FOREIGN: &str = "foreign-";
 
 /// A row and its project.
 type Row = (&'static str, ServiceEvent<'static>);
@@ -82,7 +87,41 @@ impl World {
 
     fn write(&mut self, day: i32, rows: Vec<Row>, make: Make) {
         self.written += 1;
-        self.files.push(write(self.folder.path(), day, &format!("{}.parquet", self.written), rows, make));
+        let name = format!("{}{}.parquet", if make.directory { "" } else { FOREIGN }, self.written);
+        self.files.push(write(self.folder.path(), day, &name, rows, make));
+    }
+
+    /// Merges some of the files of a day, as a compaction does.
+    fn merge_some(&mut self, random: &mut SmallRng) {
+        let day = (any_time(random) / DAY) as i32;
+        self.merge(day, &mut |_| random.random_bool(0.7));
+    }
+
+    /// Merges the files of the first day.
+    fn merge_all(&mut self) {
+        self.merge(0, &mut |_| true);
+    }
+
+    fn merge(&mut self, day: i32, is_meant: &mut dyn FnMut(&DataFile) -> bool) {
+        let mut inputs = Vec::new();
+        self.files.retain(|file| {
+            let is_mergeable = file.info().day == day && !file.info().path.contains(FOREIGN);
+            let stays = !is_mergeable || !is_meant(file);
+            if !stays {
+                inputs.push(file.clone());
+            }
+            stays
+        });
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        let root = self.folder.path();
+        let first = self.written;
+        let create = |number: usize| {
+            EventFileWriter::create(Arc::new(RealFs), root, day, &format!("{}-merged.parquet", first + number), 1)
+        };
+        let mut files = Vec::new();
+        merge_files(&inputs, &create, &mut files, &|| false).unwrap();
+        self.written += files.len();
+        self.files.extend(files.into_iter().map(|info| Arc::new(DataFile::new(fs.clone(), root, info))));
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -290,6 +329,25 @@ fn a_damaged_file_is_named_and_the_others_answer() {
     std::fs::remove_file(again.files[0].path()).unwrap();
     let found = again.find(&ask("web", Window::LastSeen { from: 0, to: 100 }));
     assert_eq!((found.events, found.damaged), (vec![], vec![again.files[0].info().path.clone()]));
+}
+
+#[test]
+fn of_rows_of_one_file_that_tie_under_two_services_the_newer_is_told() {
+    // Only labels make one of them the newer: after a merge both lie in one file, each among its service's.
+    let mut labelled = row("u", Some("web"), (5, 10), 1, "labelled");
+    labelled.1.event.labels.push(("app", "web".into()));
+    let plain = row("u", Some("shop"), (3, 10), 2, "plain");
+    let mut world = World::new();
+    world.flush(&[labelled.clone(), row("v", Some("web"), (5, 10), 1, "x")]);
+    world.flush(&[plain, row("w", Some("shop"), (5, 10), 1, "x")]);
+    world.merge_all();
+    assert_eq!(world.files.len(), 1);
+    let all = Window::LastSeen { from: 0, to: 100 };
+    labelled.1.event.first_seen = 3;
+    labelled.1.event.count = 2;
+    let of_web = of(&[labelled, row("v", Some("web"), (5, 10), 1, "x")]);
+    assert_eq!(world.find(&ask("web", all)).events, of_web);
+    assert_eq!(world.find(&ask("shop", all)).events, of(&[row("w", Some("shop"), (5, 10), 1, "x")]));
 }
 
 #[test]
