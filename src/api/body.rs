@@ -57,11 +57,25 @@ pub(super) enum Encoding {
     Deflate,
 }
 
+/// What a body is called where it cannot be decompressed: as Zipkin calls one of spans, and as nobody minds.
+pub(super) const SPANS: &str = "spans";
+pub(super) const ANY: &str = "the body";
+
 /// Reads the whole body and decompresses it.
 pub(super) async fn read<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
+    read_as(context, headers, body, ANY).await
+}
+
+/// The same of a body that is called `what`.
+pub(super) async fn read_as<'a>(
+    context: &'a Context,
+    headers: &HeaderMap,
+    body: Body,
+    what: &str,
+) -> Result<Payload<'a>, Refusal> {
     let encoding = encoding(headers)?;
     let payload = receive(context, headers, body).await?;
-    expand(context, encoding, payload)
+    expand(context, encoding, payload, what)
 }
 
 /// Reads the whole body as it was sent.
@@ -174,11 +188,12 @@ impl Drop for Held {
     }
 }
 
-/// Decompresses what was received.
+/// Decompresses what was received, which is called `what`.
 pub(super) fn expand<'a>(
     context: &'a Context,
     encoding: Encoding,
     payload: Payload<'a>,
+    what: &str,
 ) -> Result<Payload<'a>, Refusal> {
     if encoding == Encoding::Identity || payload.is_empty() {
         return Ok(payload);
@@ -187,7 +202,8 @@ pub(super) fn expand<'a>(
     let compressed = bytes.get(start..).unwrap_or_default();
     let limit = context.config.ingest.max_decompressed_bytes;
     let large = compressed.len() >= LARGE_COMPRESSED;
-    let expanded = offload(if large { LARGE } else { 0 }, || decompress(encoding, compressed, limit, &mut charge))?;
+    let expanded =
+        offload(if large { LARGE } else { 0 }, || decompress(encoding, compressed, limit, &mut charge, what))?;
     charge.shrink(bytes.len());
     Ok(Payload { bytes: expanded, start: 0, charge })
 }
@@ -278,7 +294,7 @@ fn larger_than(limit: usize, setting: &str, flag: &str) -> Refusal {
     let limit = show_size(limit as u64);
     Refusal::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {limit}\n{setting}: send fewer spans a request, or raise it with {flag}"),
+        format!("the body is larger than {limit}\n{setting}: send less in a request, or raise it with {flag}"),
     )
 }
 
@@ -290,7 +306,13 @@ fn overloaded(charge: &Charge<'_>) -> Refusal {
 }
 
 /// Expands a compressed body.
-fn decompress(encoding: Encoding, bytes: &[u8], limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
+fn decompress(
+    encoding: Encoding,
+    bytes: &[u8],
+    limit: usize,
+    charge: &mut Charge<'_>,
+    what: &str,
+) -> Result<Vec<u8>, Refusal> {
     match encoding {
         Encoding::Identity => Ok(bytes.to_vec()),
         Encoding::Gzip => gunzip(bytes, &mut Sink::new(limit, gzip_length(bytes, limit), charge)),
@@ -306,16 +328,16 @@ fn decompress(encoding: Encoding, bytes: &[u8], limit: usize, charge: &mut Charg
     }
     .map_err(|fault| match fault {
         Fault::Refused(refusal) => refusal,
-        Fault::Malformed => Refusal::invalid(match encoding {
-            Encoding::Gzip => {
-                "Cannot gunzip spans\nthe body: it is no gzip stream, or it was cut; send it whole, or \
-                               without Content-Encoding"
-            }
-            _ => {
-                "Cannot inflate spans\nthe body: it is no deflate stream, or it was cut; send it whole, or without \
-                  Content-Encoding"
-            }
-        }),
+        Fault::Malformed => {
+            let (verb, stream) = match encoding {
+                Encoding::Gzip => ("gunzip", "gzip"),
+                _ => ("inflate", "deflate"),
+            };
+            Refusal::invalid(format!(
+                "Cannot {verb} {what}\nthe body: it is no {stream} stream, or it was cut; send it whole, or without \
+                 Content-Encoding"
+            ))
+        }
     })
 }
 

@@ -45,6 +45,7 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub server: ServerConfig,
     pub ingest: IngestConfig,
+    pub events: EventsConfig,
     pub flush: FlushConfig,
     pub wal: WalConfig,
     pub lake: LakeConfig,
@@ -96,6 +97,16 @@ pub struct IngestConfig {
     pub max_span_entries: usize,
     pub max_depth: usize,
     pub max_tag_bytes: usize,
+}
+
+/// Service events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsConfig {
+    pub max_events: usize,
+    pub max_values: usize,
+    pub max_depth: usize,
+    pub max_name_bytes: usize,
+    pub max_message_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

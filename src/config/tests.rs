@@ -45,6 +45,13 @@ fn with_nothing_said_the_defaults_hold() {
                 max_depth: 32,
                 max_tag_bytes: 1 << 20,
             },
+            events: EventsConfig {
+                max_events: 100_000,
+                max_values: 10_000,
+                max_depth: 32,
+                max_name_bytes: 4 << 10,
+                max_message_bytes: 64 << 10,
+            },
             flush: FlushConfig { bytes: 64 << 20, interval: Duration::from_secs(30) },
             wal: WalConfig { segment_bytes: 32 << 20 },
             lake: LakeConfig { removed_file_retention: Duration::from_secs(600), compact_files: 8 },
