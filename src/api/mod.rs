@@ -24,6 +24,7 @@ mod budget;
 mod ccs;
 mod compress;
 mod cors;
+pub mod events;
 mod grpc;
 mod k8s;
 mod kie;
@@ -161,6 +162,7 @@ fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
         (None, k8s::ROUTES),
         (None, otlp::ROUTES),
         (Some(Guard::Ats), ats::ROUTES),
+        (Some(Guard::Ats), events::ROUTES),
         (Some(Guard::Sae), sae::ROUTES),
         (Some(Guard::Ccs), ccs::ROUTES),
         (Some(Guard::Kie), kie::ROUTES),

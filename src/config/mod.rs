@@ -19,7 +19,7 @@ pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use setting::{AlsoEnv, Form, Setting};
 pub use show::show;
 pub use table::SETTINGS;
-pub use values::show_size;
+pub use values::{context_margin, show_size};
 pub use variables::{Unknown, unknown};
 
 use clap::{Arg, ArgMatches};
@@ -107,6 +107,10 @@ pub struct EventsConfig {
     pub max_depth: usize,
     pub max_name_bytes: usize,
     pub max_message_bytes: usize,
+    /// Zero for ever.
+    pub retention: Duration,
+    /// How long before a trace the events of its services belong to its context.
+    pub context_margin: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use super::another::{as_is, boolean, millis, port, seconds};
 use super::secrets::{credentials, password, tokens};
 use super::setting::{Form, Setting, also, setting};
 use super::values::{
-    address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, utc_offset, yes_or_no,
+    address, context_margin, count, duration, list, log_filter, origins, positive_duration, rate, size, text, utc_offset,
+    yes_or_no,
 };
 use super::{Config, Projects};
 
@@ -217,6 +218,22 @@ pub static SETTINGS: &[Setting] = &[
         "64KiB",
         "The longest message of a service event; a longer one is cut",
         keep!(events.max_message_bytes, |text| size(text, 16..=BUFFER).map(|n| n as usize)),
+    ),
+    setting(
+        "events.context_margin",
+        "events-context-margin",
+        Form::Duration,
+        "10m",
+        "How long before a trace the events of its services belong to its context",
+        keep!(events.context_margin, context_margin),
+    ),
+    setting(
+        "events.retention",
+        "events-retention",
+        Form::Duration,
+        "30d",
+        "How long service events are kept after the day that they were last seen in, by whole days of data; 0 is for ever",
+        keep!(events.retention, duration),
     ),
     setting(
         "flush.bytes",

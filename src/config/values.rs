@@ -103,6 +103,15 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long before a trace events belong to its context.
+pub fn context_margin(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(30 * 24 * 3_600);
+    match duration(text) {
+        Ok(margin) if margin <= MOST => Ok(margin),
+        _ => Err("expected a duration of at most 30d with its unit, such as 90s, 10m or 2h".to_owned()),
+    }
+}
+
 pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
