@@ -5,7 +5,6 @@ use super::names::Names;
 use super::{EventQuery, Found, Window};
 use crate::codec::stored::events::{event_key, service_key};
 use crate::error::{Error, Result};
-use crate::lake::DataFile;
 use crate::lake::data_file::Damaged;
 use crate::lake::events::lookup::{Lookup, Place, Told, Wanted};
 use crate::model::ServiceEvent;
@@ -43,8 +42,11 @@ pub fn find(snapshot: &Snapshot, query: &EventQuery, stop: &Stop) -> Result<Foun
 pub(super) fn find_within(snapshot: &Snapshot, query: &EventQuery, stop: &Stop, limits: Limits) -> Result<Found> {
     let view = &snapshot.events;
     let mut damage = Damage::of(snapshot);
-    let open = |file: &'_ Arc<DataFile>| damage.unless(file, Lookup::open(file));
-    let files: Vec<Option<Lookup<'_>>> = view.files.iter().map(open).collect();
+    let mut files = Vec::with_capacity(view.files.len());
+    for file in view.files.iter() {
+        stop.check()?;
+        files.push(damage.unless(file, Lookup::open(file)));
+    }
     let mut search = Search {
         view,
         query,

@@ -4,7 +4,7 @@ use super::generate::Events;
 use super::post::posted_slots;
 use crate::clock::Clock;
 use crate::codec::stored::events::encode;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::fs::RealFs;
 use crate::store::{EncodedEvents, Store, StoreConfig};
 use std::path::Path;
@@ -22,14 +22,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes the events but for those that are posted; returns how many rows they are.
 pub(super) async fn fill(data: &Path, events: Events, clock: Arc<dyn Clock>) -> Result<u64, String> {
-    let failed = |error: crate::error::Error| format!("cannot write events into {}: {error}", data.display());
+    let failed = |error: Error| format!("cannot write events into {}: {error}", data.display());
     let config = StoreConfig { removed_file_retention: Duration::ZERO, ..StoreConfig::new(data) };
     let now = clock.now_micros();
     let store = Store::open(config, Arc::new(RealFs), clock).await.map_err(failed)?;
     let (to_store, mut batches) = mpsc::channel::<(u64, EncodedEvents)>(TOGETHER);
     let generator = std::thread::spawn(move || generate(events, now, &to_store));
     let mut rows = 0;
-    let mut appends = JoinSet::new();
+    let mut appends: JoinSet<Result<(), Error>> = JoinSet::new();
     while let Some((count, batch)) = batches.recv().await {
         rows += count;
         if appends.len() >= TOGETHER

@@ -135,7 +135,7 @@ pub async fn run(options: &EventsOptions, program: &Path, clock: Arc<dyn Clock>)
         Ok((posted, of_last_hour, disk, asked)) => {
             rows += posted.rows + of_last_hour;
             let report = EventsReport {
-                events: options.events,
+                events: events.slots(),
                 rows,
                 services: generate::SERVICES,
                 fill_seconds,
