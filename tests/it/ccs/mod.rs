@@ -87,6 +87,7 @@ pub fn post_for(server: &Server, headers: &[(&str, &str)], cluster: &str, events
     let list = json!({
         "apiVersion": "v1", "kind": "List", "items": events.iter().map(Posted::document).collect::<Vec<_>>(),
     });
+    let cluster: String = url::form_urlencoded::byte_serialize(cluster.as_bytes()).collect();
     let path = format!("{POSTED}?clusterId={cluster}");
     let answer = server.connect().send("POST", &path, headers, list.to_string().as_bytes());
     assert_eq!((answer.status, answer.json()), (200, json!({ "accepted": events.len() })), "{answer:?}");
