@@ -81,15 +81,41 @@ pub(super) async fn read_as<'a>(
 /// Reads the whole body as it was sent.
 pub(super) async fn receive<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
     let limit = context.config.ingest.max_body_bytes;
+    let larger = || larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes");
+    receive_within(context, headers, body, limit, &larger).await
+}
+
+/// Reads the whole body as it was sent, where nothing but a small one makes sense.
+pub(super) async fn receive_small<'a>(
+    context: &'a Context,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Payload<'a>, Refusal> {
+    let larger = || {
+        let message =
+            format!("the body is larger than {}\nthe body: send less in one request", show_size(limit as u64));
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    receive_within(context, headers, body, limit, &larger).await
+}
+
+async fn receive_within<'a>(
+    context: &'a Context,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    larger: &(dyn Fn() -> Refusal + Sync),
+) -> Result<Payload<'a>, Refusal> {
     if body.size_hint().lower() > limit as u64 {
-        let refusal = larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes");
+        let refusal = larger();
         // A client that asks first need not send it at all; from another it is read, so that it sees this answer.
         let asks = headers.contains_key(header::EXPECT);
         return Err(if asks { refusal.closing() } else { refusal });
     }
     let mut charge = context.bodies.charge();
     let time = context.config.server.body_timeout;
-    match tokio::time::timeout(time, collect(body, limit, &mut charge)).await {
+    match tokio::time::timeout(time, collect(body, limit, larger, &mut charge)).await {
         Ok(collected) => Ok(Payload { bytes: collected?, start: 0, charge }),
         Err(_) => {
             let message = format!(
@@ -117,6 +143,17 @@ impl Held {
 /// Reads the whole body as it was sent, to be handed on.
 pub(super) async fn hold(context: &Shared, headers: &HeaderMap, body: Body) -> Result<Held, Refusal> {
     let Payload { bytes, charge, .. } = receive(context, headers, body).await?;
+    Ok(Held { taken: charge.keep(), context: context.clone(), bytes: bytes.into() })
+}
+
+/// Reads the whole body as it was sent, where nothing but a small one makes sense, to be handed on.
+pub(super) async fn hold_small(
+    context: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Held, Refusal> {
+    let Payload { bytes, charge, .. } = receive_small(context, headers, body, limit).await?;
     Ok(Held { taken: charge.keep(), context: context.clone(), bytes: bytes.into() })
 }
 
@@ -216,7 +253,12 @@ pub(super) fn refuse_binary(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Gathers the body's parts.
-async fn collect(mut body: Body, limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    larger: &(dyn Fn() -> Refusal + Sync),
+    charge: &mut Charge<'_>,
+) -> Result<Vec<u8>, Refusal> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
     // Not trusted beyond a step: a head may promise what never comes.
     let mut bytes = Vec::with_capacity(expected.min(LARGE));
@@ -226,7 +268,7 @@ async fn collect(mut body: Body, limit: usize, charge: &mut Charge<'_>) -> Resul
         })?;
         let Some(data) = frame.data_ref() else { continue };
         if bytes.len() + data.len() > limit {
-            return Err(larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes"));
+            return Err(larger());
         }
         if !charge.grow(data.len()) {
             return Err(overloaded(charge));

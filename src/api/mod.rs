@@ -21,6 +21,7 @@ pub mod ats;
 mod auth;
 mod body;
 mod budget;
+mod ccs;
 mod compress;
 mod cors;
 pub mod events;
@@ -163,6 +164,7 @@ fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
         (Some(Guard::Ats), ats::ROUTES),
         (Some(Guard::Ats), events::ROUTES),
         (Some(Guard::Sae), sae::ROUTES),
+        (Some(Guard::Ccs), ccs::ROUTES),
         (Some(Guard::Kie), kie::ROUTES),
         (Some(Guard::KieFile), kie::FILE_ROUTES),
         (None, kie::OPEN_ROUTES),
@@ -202,7 +204,7 @@ pub fn router(context: Shared) -> Router {
 async fn no_such_path(State(context): State<Shared>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     // Not even where there is nothing: scanners for it take any other answer for a find.
     if method == Method::TRACE {
-        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST").into_response();
+        return ([(header::ALLOW, "GET,HEAD,POST")], no_such_method(method, uri).await).into_response();
     }
     if let Some(response) = sae::no_such_path(&context, &uri, &headers) {
         return response;
@@ -214,9 +216,12 @@ async fn no_such_path(State(context): State<Shared>, method: Method, uri: Uri, h
     Refusal::new(StatusCode::NOT_FOUND, message).into_response()
 }
 
-async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+async fn no_such_method(method: Method, uri: Uri) -> Response {
+    if let Some(response) = ccs::no_such_method(&method, &uri) {
+        return response;
+    }
     let message = format!("{method} is not for {}\nthe header allow names the methods that are", uri.path());
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message)
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response()
 }
 
 /// Takes the spans of a request: returns once they are durable and visible.

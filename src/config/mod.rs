@@ -57,6 +57,7 @@ pub struct Config {
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
     pub kie: KieConfig,
+    pub ccs: CcsConfig,
 }
 
 /// What a project id means.
@@ -106,6 +107,8 @@ pub struct EventsConfig {
     pub max_depth: usize,
     pub max_name_bytes: usize,
     pub max_message_bytes: usize,
+    /// Zero for ever.
+    pub retention: Duration,
     /// How long before a trace the events of its services belong to its context.
     pub context_margin: Duration,
 }
@@ -196,6 +199,14 @@ pub struct KieConfig {
     pub max_items: usize,
     pub max_bytes: u64,
     pub max_waiting: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CcsConfig {
+    /// Of the times in answers, in seconds east of UTC.
+    pub utc_offset: i32,
+    /// Hosts that requests may be signed for beside the one that they are sent to.
+    pub hosts: Vec<String>,
 }
 
 /// Where a value came from.

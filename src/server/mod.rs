@@ -101,6 +101,7 @@ fn store_config(config: &Config) -> StoreConfig {
         compact_files: config.lake.compact_files,
         kept_tags: config.zipkin.autocomplete_keys.clone().into(),
         removed_file_retention: config.lake.removed_file_retention,
+        event_retention: Some(config.events.retention).filter(|kept| !kept.is_zero()),
         ..StoreConfig::new(config.data.clone())
     }
 }
