@@ -6,6 +6,7 @@ mod bench;
 mod ccs;
 mod clients;
 mod config;
+mod context;
 mod http;
 mod kie;
 mod kill;
