@@ -5,6 +5,7 @@ mod auth;
 mod bench;
 mod clients;
 mod config;
+mod events;
 mod http;
 mod kie;
 mod kill;
