@@ -11,8 +11,8 @@
 //! with 128 bits, that id is shown. Its root is its earliest span without a parent: `root_service` and `root_name` are
 //! null until that has come. `error` is whether any span has the tag `error`, whatever its value.
 
-use super::provider::Spans;
-use super::tags::{ALL_TAGS, AllTags};
+use super::spans::provider::Spans;
+use super::spans::tags::{ALL_TAGS, AllTags};
 use crate::lake::spans::schema::{TABLE_SCHEMA, TAG_COLUMNS};
 use crate::model::TraceId;
 use arrow::array::{Array, AsArray, StringBuilder};
