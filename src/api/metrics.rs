@@ -306,10 +306,14 @@ mod tests {
     fn status() -> Status {
         Status {
             memory_spans: 0,
+            memory_events: 0,
             memory_bytes: 0,
             files: 0,
             table_spans: 0,
             table_version: 0,
+            event_files: 0,
+            table_events: 0,
+            events_version: 0,
             log_sequence: 0,
             log_bytes: 0,
             flush_error: None,

@@ -13,7 +13,7 @@
 //! | [`k8s`] | service events as Kubernetes writes them, in JSON |
 //! | [`otlp`] | the log records that carry service events, in OTLP's protobuf and JSON |
 //! | [`contract`] | the methods that a service's Swagger or OpenAPI text describes |
-//! | [`stored`], [`pack`] | spans as the log keeps them, and what such encodings are made of |
+//! | [`stored`], [`pack`] | spans and events as the log keeps them, and what such encodings are made of |
 //!
 //! Invariants:
 //! * a body is decoded whole or refused whole;

@@ -4,7 +4,7 @@
 //! happens again, with a greater count; two collectors may send it twice; a queue may bring the resends out of order.
 //! Three rules make one answer of them:
 //!
-//! * **Resends** are rows of one [`Event::uid`]. Of them the newest counts, with the least [`Event::first_seen`] and
+//! * **Resends** are rows of one cluster and [`Event::uid`]. Of them the newest counts, with the least [`Event::first_seen`] and
 //!   the greatest [`Event::count`] of all ([`merge`]). The outcome depends neither on their order nor on how often each
 //!   came.
 //! * **The same happening under different uids** (the recorder makes a new event once it has forgotten the old one) is
@@ -13,6 +13,8 @@
 //!
 //! A text that is not known is empty: Kubernetes itself does not tell the two apart.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod service;
 
 use std::borrow::Cow;
@@ -53,8 +55,9 @@ pub struct Owner<'a> {
     pub controller: bool,
 }
 
-/// One row: an event as it was told once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One row: an event as it was told once. What is said of its fields is what the codecs keep to; the default, all of it
+/// empty, is for them to fill in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Event<'a> {
     /// The cluster's name, or what stands for it. Never empty.
     pub cluster: Cow<'a, str>,
@@ -99,6 +102,16 @@ impl<'a> From<Event<'a>> for ServiceEvent<'a> {
     fn from(event: Event<'a>) -> Self {
         let service = service::of(&event).map(|name| Cow::Owned(name.to_owned()));
         ServiceEvent { service, event }
+    }
+}
+
+impl ServiceEvent<'_> {
+    /// The event with texts of its own.
+    pub fn into_owned(self) -> ServiceEvent<'static> {
+        ServiceEvent {
+            service: self.service.map(|service| Cow::Owned(service.into_owned())),
+            event: self.event.into_owned(),
+        }
     }
 }
 
@@ -187,37 +200,83 @@ impl Event<'_> {
     }
 }
 
-/// What is known of an event after two of its resends: the newer row, with the least first-seen and the greatest count.
-pub fn merge<'a>(a: Event<'a>, b: Event<'a>) -> Event<'a> {
-    let first_seen = a.first_seen.min(b.first_seen);
-    let count = a.count.max(b.count);
-    let newer = if a.newness(&b).is_lt() { b } else { a };
-    Event { first_seen, count, ..newer }
+/// What resends are told of by: an event alone, or with its service.
+pub trait Resend {
+    fn event(&self) -> &Event<'_>;
+
+    /// The service, where the row has one with it.
+    fn service(&self) -> Option<&str>;
+
+    /// Puts in what is known of all resends.
+    fn put_extremes(&mut self, first_seen: i64, count: i64);
 }
 
-/// Makes one row of all resends of each event. What is left is sorted by uid.
-pub fn settle(events: &mut Vec<Event<'_>>) {
-    events.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
-    let mut settled: Vec<Event<'_>> = Vec::with_capacity(events.len());
-    for event in events.drain(..) {
+impl Resend for Event<'_> {
+    fn event(&self) -> &Event<'_> {
+        self
+    }
+
+    fn service(&self) -> Option<&str> {
+        None
+    }
+
+    fn put_extremes(&mut self, first_seen: i64, count: i64) {
+        (self.first_seen, self.count) = (first_seen, count);
+    }
+}
+
+impl Resend for ServiceEvent<'_> {
+    fn event(&self) -> &Event<'_> {
+        &self.event
+    }
+
+    fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    fn put_extremes(&mut self, first_seen: i64, count: i64) {
+        self.event.put_extremes(first_seen, count);
+    }
+}
+
+/// What is known of an event after two of its resends: the newer row, with the least first-seen and the greatest count.
+pub fn merge<R: Resend>(a: R, b: R) -> R {
+    let (row_a, row_b) = (a.event(), b.event());
+    let first_seen = row_a.first_seen.min(row_b.first_seen);
+    let count = row_a.count.max(row_b.count);
+    // The service follows from the rest of the row, unless the rules changed between two resends.
+    let newness = row_a.newness(row_b).then_with(|| a.service().cmp(&b.service()));
+    let mut newer = if newness.is_lt() { b } else { a };
+    newer.put_extremes(first_seen, count);
+    newer
+}
+
+/// Makes one row of all resends of each event. What is left is sorted by cluster and uid.
+pub fn settle<R: Resend>(rows: &mut Vec<R>) {
+    fn order(a: &Event<'_>, b: &Event<'_>) -> Ordering {
+        (&a.cluster, &a.uid).cmp(&(&b.cluster, &b.uid))
+    }
+    rows.sort_unstable_by(|a, b| order(a.event(), b.event()));
+    let mut settled: Vec<R> = Vec::with_capacity(rows.len());
+    for row in rows.drain(..) {
         match settled.pop() {
-            Some(last) if last.uid == event.uid => settled.push(merge(last, event)),
-            Some(last) => settled.extend([last, event]),
-            None => settled.push(event),
+            Some(last) if order(last.event(), row.event()).is_eq() => settled.push(merge(last, row)),
+            Some(last) => settled.extend([last, row]),
+            None => settled.push(row),
         }
     }
-    *events = settled;
+    *rows = settled;
 }
 
 /// Counts settled rows together by their group: the newest first, those as new as each other by group.
-pub fn count_together<'e>(events: &'e [Event<'_>]) -> Vec<Counted<'e>> {
-    let row = |event: &'e Event<'_>| Counted {
+pub fn count_together<'e>(events: impl IntoIterator<Item = &'e Event<'e>>) -> Vec<Counted<'e>> {
+    let row = |event: &'e Event<'e>| Counted {
         group: event.group(),
         first_seen: event.first_seen,
         last_seen: event.last_seen,
         count: event.count,
     };
-    let mut rows: Vec<Counted<'e>> = events.iter().map(row).collect();
+    let mut rows: Vec<Counted<'e>> = events.into_iter().map(row).collect();
     rows.sort_unstable_by_key(|row| row.group);
     rows.dedup_by(|next, kept| {
         let same = next.group == kept.group;
@@ -290,9 +349,45 @@ mod tests {
         ];
         settle(&mut events);
         assert_eq!(events, [event("a", "x", 3, 4, 1), event("b", "y", 2, 9, 8)]);
-        let mut none = Vec::new();
+        let mut none: Vec<Event<'_>> = Vec::new();
         settle(&mut none);
         assert_eq!(none, []);
+    }
+
+    #[test]
+    fn the_same_uid_in_two_clusters_is_two_events() {
+        // Uids are drawn by each cluster for itself, and a derived one tells nothing of the cluster.
+        let in_cluster = |cluster: &'static str, event| Event { cluster: cluster.into(), ..event };
+        let mut events = vec![
+            in_cluster("b", event("u", "x", 5, 6, 1)),
+            in_cluster("a", event("u", "x", 3, 4, 1)),
+            in_cluster("a", event("v", "x", 3, 4, 1)),
+            in_cluster("b", event("u", "x", 2, 9, 1)),
+        ];
+        settle(&mut events);
+        let wanted = [
+            in_cluster("a", event("u", "x", 3, 4, 1)),
+            in_cluster("a", event("v", "x", 3, 4, 1)),
+            in_cluster("b", event("u", "x", 2, 9, 1)),
+        ];
+        assert_eq!(events, wanted);
+    }
+
+    #[test]
+    fn the_service_of_the_newest_row_counts() {
+        let row = |service: Option<&'static str>, last_seen| ServiceEvent {
+            service: service.map(Cow::Borrowed),
+            event: event("u", "x", 1, last_seen, 1),
+        };
+        // Of two rows that are the same but for it, the order of coming must not decide.
+        for (older, newer) in [
+            (row(Some("web"), 5), row(None, 6)),
+            (row(None, 5), row(Some("web"), 5)),
+            (row(Some("shop"), 5), row(Some("web"), 5)),
+        ] {
+            assert_eq!(merge(older.clone(), newer.clone()), newer);
+            assert_eq!(merge(newer.clone(), older), newer);
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What the log's thread, the flush, compaction and readers share.
 
-use super::compact::Compacting;
+use super::events::Events;
 use super::flush::FlushWhat;
-use super::layout::{Target, Written};
-use super::space::Removed;
-use super::{EncodedBatch, MemTable, Snapshot, Status, StoreConfig};
+use super::kind::{Kind, Memory, Shelf, Side};
+use super::spans::Spans;
+use super::target::Target;
+use super::{Batch, EventsView, Snapshot, Status, StoreConfig};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::fs::Fs;
@@ -13,7 +14,7 @@ use crate::wal::Wal;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 #[derive(Debug)]
@@ -21,18 +22,15 @@ pub(super) struct Core {
     pub config: StoreConfig,
     pub fs: Arc<dyn Fs>,
     pub clock: Arc<dyn Clock>,
-    /// The table's folder.
-    pub root: PathBuf,
     /// The name under which flushes commit.
     pub writer: String,
+    /// The name under which a commit says up to where all tables hold the log.
+    pub log_mark: String,
     view: RwLock<View>,
-    /// The table's one writer; held while a commit is made.
-    pub table: tokio::sync::Mutex<TableWriter>,
-    /// Held by the one flush that runs. The files of the oldest frozen memory table, where they are written and not
-    /// yet known to be committed.
-    pub flushing: tokio::sync::Mutex<Option<Written>>,
-    /// Held by the one compaction that runs.
-    pub compacting: tokio::sync::Mutex<Compacting>,
+    pub spans: Shelf<Spans>,
+    pub events: Shelf<Events>,
+    /// Held by the one flush that runs.
+    pub flushing: tokio::sync::Mutex<()>,
     flush_wanted: Notify,
     pub compaction_wanted: Notify,
     stopping: watch::Sender<bool>,
@@ -42,28 +40,28 @@ pub(super) struct Core {
     /// The disk is full: the reserve is in use, or there was no space for one. It is there to make room with, so nothing
     /// but flushes takes space until it is held again.
     pub drains: AtomicBool,
-    /// Files to be deleted; held while some are.
-    pub removed: tokio::sync::Mutex<Vec<Removed>>,
 }
 
 /// What snapshots are taken of.
+///
+/// Memory is cut for all tables at once, at one sequence of the log: a flush brings every table up to it.
 #[derive(Debug)]
-struct View {
-    active: Arc<MemTable>,
-    /// The oldest first.
-    frozen: VecDeque<Arc<MemTable>>,
-    files: Arc<Vec<Arc<DataFile>>>,
-    version: u64,
-    /// The table holds the log up to this sequence.
+pub(super) struct View {
+    pub spans: Side<Spans>,
+    pub events: Side<Events>,
+    /// The last sequence that was inserted; 0 for none since the last cut.
+    active_last: AtomicU64,
+    /// The last sequences of what is in line to be flushed, the oldest first.
+    cuts: VecDeque<u64>,
+    /// All tables hold the log up to this sequence.
     flushed: u64,
 }
 
-/// The table with what its maintenance needs to know.
+/// A table as it was opened, with its live files.
 #[derive(Debug)]
-pub(super) struct TableWriter {
+pub(super) struct Opened {
     pub table: Table,
-    /// Commits since the last maintenance.
-    pub commits: u64,
+    pub files: Vec<FileInfo>,
 }
 
 /// Damage that was found, for the operator: each of it once, and of a data file only what was found first.
@@ -89,35 +87,47 @@ impl Damage {
     }
 }
 
+impl View {
+    /// Bytes of what is active.
+    fn active_bytes(&self) -> usize {
+        self.spans.active.bytes() + self.events.active.bytes()
+    }
+}
+
 impl Core {
+    /// `flushed`: all tables hold the log up to this sequence.
     pub fn new(
         config: StoreConfig,
         fs: Arc<dyn Fs>,
         clock: Arc<dyn Clock>,
-        writer: String,
-        table: Table,
-        files: Vec<FileInfo>,
+        node_id: &[u8; 16],
+        spans: Opened,
+        events: Opened,
         flushed: u64,
     ) -> Self {
-        let root = table.root().to_owned();
-        let files = files.into_iter().map(|info| Arc::new(DataFile::new(fs.clone(), &root, info))).collect();
-        let version = table.version();
+        fn of<K: Kind>(fs: &Arc<dyn Fs>, opened: Opened) -> (Shelf<K>, Side<K>) {
+            let version = opened.table.version();
+            let shelf = Shelf::new(opened.table);
+            let side = Side::new(shelf.files(fs, &opened.files), version);
+            (shelf, side)
+        }
+        let ((spans, spans_side), (events, events_side)) = (of(&fs, spans), of(&fs, events));
         Core {
+            writer: StoreConfig::flush_writer(node_id),
+            log_mark: StoreConfig::log_mark(node_id),
             config,
             fs,
             clock,
-            root,
-            writer,
             view: RwLock::new(View {
-                active: Arc::default(),
-                frozen: VecDeque::new(),
-                files: Arc::new(files),
-                version,
+                spans: spans_side,
+                events: events_side,
+                active_last: AtomicU64::new(0),
+                cuts: VecDeque::new(),
                 flushed,
             }),
-            table: tokio::sync::Mutex::new(TableWriter { table, commits: 0 }),
+            spans,
+            events,
             flushing: tokio::sync::Mutex::default(),
-            compacting: tokio::sync::Mutex::default(),
             flush_wanted: Notify::new(),
             compaction_wanted: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -125,21 +135,28 @@ impl Core {
             flush_error: Mutex::default(),
             damage: Arc::default(),
             drains: AtomicBool::new(false),
-            removed: tokio::sync::Mutex::default(),
         }
     }
 
+    fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a batch that the log made durable. Called in the order of the log, by one thread at a time.
-    pub fn insert(&self, sequence: u64, batch: EncodedBatch) {
-        // A memory table is flushed as a whole: it must not grow beyond what the reserve has room for.
-        let over = |view: &View| view.active.bytes().saturating_add(batch.memory()) > self.config.flush_bytes;
-        if over(&self.view.read().unwrap_or_else(PoisonError::into_inner)) {
+    pub fn insert(&self, sequence: u64, batch: Batch) {
+        // Memory is flushed as a whole: it must not grow beyond what the reserve has room for.
+        let limit = self.config.flush_bytes;
+        if self.view().active_bytes().saturating_add(batch.memory()) > limit {
             self.freeze();
             self.wake_flush();
         }
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        view.active.append(sequence, batch);
-        let full = view.active.bytes() >= self.config.flush_bytes;
+        let view = self.view();
+        match batch {
+            Batch::Spans(batch) => view.spans.active.append(sequence, batch),
+            Batch::Events(batch) => view.events.active.append(sequence, batch),
+        }
+        view.active_last.store(sequence, Ordering::Release);
+        let full = view.active_bytes() >= limit;
         drop(view);
         if full {
             self.freeze();
@@ -150,6 +167,11 @@ impl Core {
     /// Whether the disk is full and what space is left is for flushes.
     pub fn drains(&self) -> bool {
         self.drains.load(Ordering::Acquire)
+    }
+
+    /// Milliseconds since 1970 UTC.
+    pub fn now_millis(&self) -> i64 {
+        self.clock.now_micros() / 1_000
     }
 
     pub fn wake_flush(&self) {
@@ -163,16 +185,16 @@ impl Core {
 
     /// Bytes of the memory tables.
     pub fn memory(&self) -> usize {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        view.active.bytes() + view.frozen.iter().map(|table| table.bytes()).sum::<usize>()
+        let view = self.view();
+        view.spans.bytes() + view.events.bytes()
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let memtables = view.frozen.iter().chain([&view.active]).filter(|table| !table.is_empty()).cloned().collect();
+        let view = self.view();
         Snapshot {
-            memtables,
-            files: view.files.clone(),
+            memtables: view.spans.memories(),
+            files: view.spans.files.clone(),
+            events: EventsView { memtables: view.events.memories(), files: view.events.files.clone() },
             kept_tags: self.config.kept_tags.clone(),
             damage: self.damage.clone(),
         }
@@ -180,14 +202,22 @@ impl Core {
 
     pub fn status(&self, wal: &Wal) -> Status {
         let snapshot = self.snapshot();
-        let version = self.version();
+        let (table_version, events_version) = (self.version::<Spans>(), self.version::<Events>());
         let flush_error = self.flush_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rows = |files: &[Arc<DataFile>]| files.iter().map(|file| file.info().rows).sum();
+        let (spans, events) = (&snapshot.memtables, &snapshot.events.memtables);
+        let bytes = spans.iter().map(|table| table.bytes()).sum::<usize>()
+            + events.iter().map(|table| table.bytes()).sum::<usize>();
         Status {
-            memory_spans: snapshot.memtables.iter().map(|table| table.spans()).sum(),
-            memory_bytes: snapshot.memtables.iter().map(|table| table.bytes()).sum(),
+            memory_spans: spans.iter().map(|table| table.rows()).sum(),
+            memory_events: events.iter().map(|table| table.rows()).sum(),
+            memory_bytes: bytes,
             files: snapshot.files.len(),
-            table_spans: snapshot.files.iter().map(|file| file.info().rows).sum(),
-            table_version: version,
+            table_spans: rows(&snapshot.files),
+            table_version,
+            event_files: snapshot.events.files.len(),
+            table_events: rows(&snapshot.events.files),
+            events_version,
             log_sequence: wal.last_durable(),
             log_bytes: wal.bytes(),
             flush_error: flush_error.or_else(|| self.drains().then(|| self.full().to_string())),
@@ -222,76 +252,92 @@ impl Core {
         ))
     }
 
-    /// Puts the active memory table in line to be flushed.
+    /// Puts what is active in line to be flushed, of all tables at the same sequence of the log.
     pub fn freeze(&self) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        if !view.active.is_empty() {
-            let active = std::mem::take(&mut view.active);
-            view.frozen.push_back(active);
+        let last = std::mem::take(view.active_last.get_mut());
+        if last > 0 {
+            view.spans.freeze(last);
+            view.events.freeze(last);
+            view.cuts.push_back(last);
         }
     }
 
-    /// The memory table that is to be flushed next.
-    pub fn next_frozen(&self) -> Option<Arc<MemTable>> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).frozen.front().cloned()
+    /// The cut that is to be flushed next.
+    pub fn next_cut(&self) -> Option<u64> {
+        self.view().cuts.front().copied()
     }
 
-    /// The last sequence that a flush is to bring to the table; `None` if memory is empty.
+    /// What of a cut is still in memory.
+    pub fn of_cut<K: Kind>(&self, cut: u64) -> Option<Arc<K::Memory>> {
+        K::side(&self.view()).of_cut(cut)
+    }
+
+    /// Says that all tables hold what there is up to `cut`.
+    pub fn end_cut(&self, cut: u64) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.cuts.retain(|waiting| *waiting != cut);
+        view.flushed = view.flushed.max(cut);
+    }
+
+    /// The last sequence that a flush is to bring to the tables; `None` if memory is empty.
     pub fn flush_until(&self, what: FlushWhat) -> Option<u64> {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let (active, frozen) =
-            (view.active.last_sequence(), view.frozen.back().and_then(|table| table.last_sequence()));
+        let view = self.view();
+        let active = Some(view.active_last.load(Ordering::Acquire)).filter(|last| *last > 0);
+        let in_line = view.cuts.back().copied();
         match what {
-            FlushWhat::All => active.or(frozen),
-            FlushWhat::Line => frozen.or(active),
+            FlushWhat::All => active.or(in_line),
+            FlushWhat::Line => in_line.or(active),
         }
     }
 
-    /// The table's version.
-    pub fn version(&self) -> u64 {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).version
+    /// A table's version.
+    pub fn version<K: Kind>(&self) -> u64 {
+        K::side(&self.view()).version
     }
 
-    /// The sequence up to which the table holds the log.
+    /// The live files of a table.
+    pub fn files<K: Kind>(&self) -> Arc<Vec<Arc<DataFile>>> {
+        K::side(&self.view()).files.clone()
+    }
+
+    /// The sequence up to which all tables hold the log.
     pub fn flushed(&self) -> u64 {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).flushed
+        self.view().flushed
     }
 
     /// Where new files go: their names begin with what they are, how far their writer has come, the time and a count.
-    pub fn target(&self, what: &str, sequence: u64) -> Target {
+    pub fn target<K: Kind>(&self, what: &str, sequence: u64) -> Target {
         let count = self.names.fetch_add(1, Ordering::Relaxed);
         Target {
             fs: self.fs.clone(),
-            root: self.root.clone(),
+            root: K::shelf(self).root.clone(),
             name: format!("{what}{sequence:020}-{:x}-{count}", self.clock.now_micros()),
             compression: self.config.compression,
-            kept_tags: self.config.kept_tags.clone(),
         }
     }
 
     /// Puts a flush's files in the place of its memory table, in one step for every reader.
-    pub fn publish_flush(&self, version: u64, add: &[FileInfo], memtable: &Arc<MemTable>) {
-        self.publish(version, add, |view| {
-            view.frozen.retain(|frozen| !Arc::ptr_eq(frozen, memtable));
-            view.flushed = view.flushed.max(memtable.last_sequence().unwrap_or_default());
-        });
+    pub fn publish_flush<K: Kind>(&self, version: u64, add: &[FileInfo], memory: &Arc<K::Memory>) {
+        self.publish::<K>(version, add, |side| side.frozen.retain(|(_, frozen)| !Arc::ptr_eq(frozen, memory)));
     }
 
     /// Puts a compaction's outputs in the place of its inputs, in one step for every reader.
-    pub fn publish_compaction(&self, version: u64, add: &[FileInfo], inputs: &[Arc<DataFile>]) {
-        self.publish(version, add, |view| {
+    pub fn publish_compaction<K: Kind>(&self, version: u64, add: &[FileInfo], inputs: &[Arc<DataFile>]) {
+        self.publish::<K>(version, add, |side| {
             let stays = |file: &&Arc<DataFile>| !inputs.iter().any(|input| Arc::ptr_eq(input, file));
-            view.files = Arc::new(view.files.iter().filter(stays).cloned().collect());
+            side.files = Arc::new(side.files.iter().filter(stays).cloned().collect());
         });
     }
 
-    fn publish(&self, version: u64, add: &[FileInfo], remove: impl FnOnce(&mut View)) {
+    fn publish<K: Kind>(&self, version: u64, add: &[FileInfo], remove: impl FnOnce(&mut Side<K>)) {
+        let add = K::shelf(self).files(&self.fs, add);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        remove(&mut view);
-        let add = add.iter().map(|info| Arc::new(DataFile::new(self.fs.clone(), &self.root, info.clone())));
-        view.files = Arc::new(view.files.iter().cloned().chain(add).collect());
+        let side = K::side_mut(&mut view);
+        remove(side);
+        side.files = Arc::new(side.files.iter().cloned().chain(add).collect());
         // A flush and a compaction may come here in another order than they committed in.
-        view.version = view.version.max(version);
+        side.version = side.version.max(version);
     }
 
     pub fn set_flush_error(&self, error: Option<String>) {

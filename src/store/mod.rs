@@ -7,10 +7,14 @@
 //!           active -> frozen -> sorted files, synced -> commit with the log's sequence, synced -> published, log trimmed
 //! ```
 //!
+//! Spans and service events have a table each and the log in common ([`kind`]).
+//!
 //! Invariants:
 //! * What is acknowledged is durable, and visible to every snapshot taken afterwards.
-//! * Memory tables are filled in the order of the log, and flushed in that order: a commit covers all of the log up to
-//!   its sequence. What the table's sequence does not cover is replayed at start, so each span is stored exactly once.
+//! * Memory tables are filled in the order of the log, and flushed in that order, of both kinds at the same cuts: a
+//!   commit covers all that the log has for its table up to its sequence. What a table's sequence does not cover is
+//!   replayed at start, so each span and each event is stored exactly once.
+//! * The log is trimmed only to where the last commit of a cut has said that all tables hold it ([`floors`]).
 //! * A flush publishes its files and drops its memory table in one step, a compaction its outputs and inputs: a
 //!   snapshot sees each span once.
 //! * Memory is bounded: above one and a half times the flush size appends are refused ([`crate::error::ErrorKind::Busy`]) until a
@@ -24,29 +28,35 @@
 //! |---|---|
 //! | `node-id` | 32 hex digits: whose log this is, and who commits to the table |
 //! | `wal/` | the log's segments |
-//! | `tables/spans/` | the table |
+//! | `tables/spans/`, `tables/events/` | the tables |
 //! | `reserve` | disk space held back, so that a full disk can still take the flush that frees the log's |
 //! | `quarantine/` | table log entries that could not be read, moved out of the way |
 
 mod compact;
 mod core;
+mod days;
+mod events;
+pub mod floors;
 mod flush;
-mod layout;
-mod memtable;
+mod kind;
 mod open;
-mod recent;
 mod space;
+mod spans;
+mod target;
 
-pub use layout::day_of;
-pub use memtable::{EncodedBatch, MemTable, StoredSpan};
+pub use days::day_of;
+pub use events::memtable::{EncodedEvents, EventMemTable};
 pub(crate) use open::parse_node_id;
+pub use spans::memtable::{EncodedBatch, MemTable, StoredSpan};
 
 use self::core::{Core, Damage};
 use self::flush::FlushWhat;
+use crate::codec::stored::{self, RecordKind, StoredError};
 use crate::error::{Error, Result};
-use crate::lake::DataFile;
 use crate::lake::spans::summary::Summary;
+use crate::lake::{DataFile, TableSpec};
 use crate::wal::{Wal, WalError};
+use bytes::Bytes;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +69,7 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// Bytes in memory at which a flush begins; see [`StoreConfig::memory_limit`] for when appends are refused.
     pub flush_bytes: usize,
-    /// The longest that spans stay in memory.
+    /// The longest that rows stay in memory.
     pub flush_interval: Duration,
     /// The size of a segment of the log.
     pub segment_bytes: u64,
@@ -76,6 +86,8 @@ pub struct StoreConfig {
     pub compression: i32,
     /// The tags of which all values are kept for people to choose from.
     pub kept_tags: Arc<[String]>,
+    /// How long service events are kept; `None` for ever.
+    pub event_retention: Option<Duration>,
     /// The id of a new data folder's node; `None` to draw one.
     pub node_id: Option<[u8; 16]>,
     /// Whether flushes and compactions run by themselves; tests turn it off to choose their moments.
@@ -96,12 +108,13 @@ impl StoreConfig {
             removed_file_retention: Duration::from_secs(600),
             compression: 3,
             kept_tags: Arc::default(),
+            event_retention: None,
             node_id: None,
             background: true,
         }
     }
 
-    /// The most bytes of spans in memory, above which appends are refused: those being flushed, and half as many that
+    /// The most bytes of rows in memory, above which appends are refused: those being flushed, and half as many that
     /// come in meanwhile.
     pub fn memory_limit(&self) -> usize {
         self.flush_bytes.saturating_add(self.flush_bytes / 2)
@@ -114,7 +127,17 @@ impl StoreConfig {
 
     /// The folder of the table `spans`.
     pub fn table_dir(data_dir: &Path) -> PathBuf {
-        data_dir.join("tables").join("spans")
+        Self::dir_of(data_dir, &crate::lake::spans::TABLE)
+    }
+
+    /// The folder of the table `events`.
+    pub fn events_dir(data_dir: &Path) -> PathBuf {
+        Self::dir_of(data_dir, &crate::lake::events::TABLE)
+    }
+
+    /// The folder of a table.
+    pub fn dir_of(data_dir: &Path, table: &TableSpec) -> PathBuf {
+        data_dir.join("tables").join(table.name)
     }
 
     /// The file with the node's id.
@@ -126,23 +149,88 @@ impl StoreConfig {
     pub fn flush_writer(node_id: &[u8; 16]) -> String {
         format!("ingest:{:032x}", u128::from_be_bytes(*node_id))
     }
+
+    /// The name under which a commit says up to where all tables hold a node's log.
+    pub fn log_mark(node_id: &[u8; 16]) -> String {
+        format!("log:{:032x}", u128::from_be_bytes(*node_id))
+    }
 }
 
-/// One consistent view of all spans: each is in one memory table or one file of it.
+/// One consistent view of all spans and events: each is in one memory table or one file of it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The oldest first.
+    /// Of spans, the oldest first.
     pub memtables: Vec<Arc<MemTable>>,
+    /// Of spans.
     pub files: Arc<Vec<Arc<DataFile>>>,
+    pub events: EventsView,
     /// The tags of which summaries keep all values.
     kept_tags: Arc<[String]>,
     damage: Arc<Damage>,
 }
 
+/// The events' part of a [`Snapshot`].
+#[derive(Clone, Debug, Default)]
+pub struct EventsView {
+    /// The oldest first.
+    pub memtables: Vec<Arc<EventMemTable>>,
+    pub files: Arc<Vec<Arc<DataFile>>>,
+}
+
+/// A request's rows, encoded.
+#[derive(Clone, Debug)]
+pub enum Batch {
+    Spans(EncodedBatch),
+    Events(EncodedEvents),
+}
+
+impl Batch {
+    /// Finds the rows in a record of the log.
+    pub fn index(bytes: Bytes) -> std::result::Result<Self, StoredError> {
+        Ok(match stored::kind(&bytes)? {
+            RecordKind::Spans => Batch::Spans(EncodedBatch::index(bytes)?),
+            RecordKind::Events => Batch::Events(EncodedEvents::index(bytes)?),
+        })
+    }
+
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Batch::Spans(batch) => &batch.bytes,
+            Batch::Events(batch) => &batch.bytes,
+        }
+    }
+
+    /// How many bytes of memory the batch takes in a memory table.
+    pub fn memory(&self) -> usize {
+        match self {
+            Batch::Spans(batch) => batch.memory(),
+            Batch::Events(batch) => batch.memory(),
+        }
+    }
+}
+
+impl From<EncodedBatch> for Batch {
+    fn from(batch: EncodedBatch) -> Self {
+        Batch::Spans(batch)
+    }
+}
+
+impl From<EncodedEvents> for Batch {
+    fn from(batch: EncodedEvents) -> Self {
+        Batch::Events(batch)
+    }
+}
+
 impl Snapshot {
     /// A view of these, beside any store.
     pub fn of(memtables: Vec<Arc<MemTable>>, files: Vec<Arc<DataFile>>) -> Self {
-        Snapshot { memtables, files: Arc::new(files), kept_tags: Arc::default(), damage: Arc::default() }
+        let (events, files) = (EventsView::default(), Arc::new(files));
+        Snapshot { memtables, files, events, kept_tags: Arc::default(), damage: Arc::default() }
+    }
+
+    /// A view of these events, beside any store.
+    pub fn of_events(events: EventsView) -> Self {
+        Snapshot { events, ..Snapshot::of(Vec::new(), Vec::new()) }
     }
 
     /// Summaries of the spans in memory.
@@ -157,7 +245,8 @@ impl Snapshot {
     /// Notes damage that a reader has met, for the operator: [`Status::damaged`] has it from then on. Of a file of the
     /// snapshot that the text names by its path, only what was noted first is kept.
     pub fn note_damage(&self, what: String) {
-        let named = self.files.iter().find(|file| what.contains(&*file.path().to_string_lossy()));
+        let mut files = self.files.iter().chain(self.events.files.iter());
+        let named = files.find(|file| what.contains(&*file.path().to_string_lossy()));
         self.damage.note(named.map(|file| file.path()), what);
     }
 }
@@ -165,11 +254,12 @@ impl Snapshot {
 /// What a flush did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct FlushReport {
-    /// Rows that were committed.
+    /// Rows that were committed, of each table.
     pub spans: u64,
-    /// Data files that were committed.
+    pub events: u64,
+    /// Data files that were committed, of both tables.
     pub files: usize,
-    /// The table's version.
+    /// The version of the table `spans`.
     pub version: u64,
 }
 
@@ -180,6 +270,8 @@ pub struct CompactReport {
     pub merged: usize,
     /// Files that they became.
     pub written: usize,
+    /// Files whose time was over.
+    pub expired: usize,
     /// Superseded files that were deleted.
     pub deleted: usize,
 }
@@ -187,14 +279,21 @@ pub struct CompactReport {
 /// How the store is.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Status {
-    /// Spans that are not yet in the table.
+    /// Rows that are not yet in their table.
     pub memory_spans: usize,
+    pub memory_events: usize,
+    /// Of both.
     pub memory_bytes: usize,
-    /// Live files of the table.
+    /// Live files of the table `spans`.
     pub files: usize,
-    /// Spans in the table.
+    /// Rows in it.
     pub table_spans: u64,
     pub table_version: u64,
+    /// Live files of the table `events`.
+    pub event_files: usize,
+    /// Rows in it.
+    pub table_events: u64,
+    pub events_version: u64,
     /// The last sequence that the log made durable.
     pub log_sequence: u64,
     /// Bytes of the log on disk.
@@ -219,10 +318,11 @@ impl Store {
     /// # Errors
     /// Busy where memory or the disk is full, or the disk failed: nothing of the request was acknowledged, though some
     /// of it may be found later; a retry stays one span.
-    pub async fn append(&self, batch: EncodedBatch) -> Result<u64> {
+    pub async fn append(&self, batch: impl Into<Batch>) -> Result<u64> {
+        let batch = batch.into();
         self.admit(batch.memory())?;
         let core = self.core.clone();
-        let bytes = batch.bytes.clone();
+        let bytes = batch.bytes().clone();
         let appended = self.wal.append(bytes, Box::new(move |sequence| core.insert(sequence, batch)));
         appended.await.map_err(|error| {
             if matches!(error, WalError::NoSpace { .. }) && self.core.memory() > 0 {
@@ -244,7 +344,7 @@ impl Store {
         if used > 0 && used.saturating_add(bytes) > limit {
             self.core.wake_flush();
             return Err(Error::busy(format!(
-                "{used} bytes of spans wait to be written to the table, and {limit} is the most that is kept in memory; repeat the request in a second"
+                "{used} bytes wait to be written to the tables, and {limit} is the most that is kept in memory; repeat the request in a second"
             )));
         }
         Ok(())
@@ -261,7 +361,8 @@ impl Store {
         to_the_end(async move { core.flush(&wal, FlushWhat::All).await }).await
     }
 
-    /// Merges files where there are too many, and deletes superseded ones whose retention is over. Goes on if the future
+    /// Merges files where there are too many, drops those whose time is over, and deletes superseded ones that have been
+    /// kept long enough for readers. Goes on if the future
     /// is dropped.
     pub async fn compact(&self) -> Result<CompactReport> {
         let core = self.core.clone();

@@ -1,14 +1,18 @@
 //! Opens a data folder: the table first, then the log above it.
 
-use super::core::{Core, table_error};
+use super::core::{Core, Opened, table_error};
+use super::events::Events;
+use super::floors::{Floors, Said};
 use super::flush::{FlushWhat, Log};
+use super::kind::Kind;
 use super::space::Removed;
-use super::{EncodedBatch, Store, StoreConfig, to_the_end};
+use super::spans::Spans;
+use super::{Batch, Store, StoreConfig, to_the_end};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
 use crate::lake::data_file::Damaged;
-use crate::lake::{Table, TableError, spans, table};
+use crate::lake::{Table, TableError, TableSpec, events, spans, table};
 use crate::wal::{self, ReadEnd, Wal, WalConfig};
 use bytes::Bytes;
 use rand::TryRngCore;
@@ -17,6 +21,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+
+/// How often files are looked at whose time may be over.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// How long a failed flush waits for its next attempt.
 const FLUSH_RETRY: Duration = Duration::from_secs(1);
@@ -30,27 +37,36 @@ impl Store {
         let folder = &config.data_dir;
         fs.create_dir_all(folder).map_err(|e| Error::internal(format!("data folder {}: {e}", folder.display())))?;
         let node_id = node_id(fs.as_ref(), &config)?;
-        let writer = StoreConfig::flush_writer(&node_id);
-        let (table, damage) = open_table(&fs, &config, &writer).await?;
-        let floor = table.sequence_of(&writer).await.map_err(table_error)?.unwrap_or(0).max(0) as u64;
-        let files = table.files().await.map_err(table_error)?;
-        let core = Arc::new(Core::new(config.clone(), fs.clone(), clock.clone(), writer, table, files, floor));
-        damage.into_iter().for_each(|what| core.note_damage(what));
+        let (spans, spans_damage) = open_table(&fs, &config, &node_id, &spans::TABLE).await?;
+        let (events, events_damage) = open_table(&fs, &config, &node_id, &events::TABLE).await?;
+        let said = |table| Said::of(table, &node_id);
+        let spans_said = said(&spans.table).await.map_err(table_error)?;
+        let floors = Floors::of(spans_said, &[said(&events.table).await.map_err(table_error)?]);
+        let core = Core::new(config.clone(), fs.clone(), clock.clone(), &node_id, spans, events, floors.log);
+        let core = Arc::new(core);
+        spans_damage.into_iter().chain(events_damage).for_each(|what| core.note_damage(what));
         let checked = core.clone();
-        super::core::blocking(move || check_files(&checked)).await;
-        core.removed.lock().await.extend(unreferenced(&core));
+        super::core::blocking(move || {
+            check_files::<Spans>(&checked);
+            check_files::<Events>(&checked);
+        })
+        .await;
+        core.spans.removed.lock().await.extend(unreferenced::<Spans>(&core));
+        core.events.removed.lock().await.extend(unreferenced::<Events>(&core));
         // The newest segment is never trimmed.
         let wal_dir = StoreConfig::wal_dir(&config.data_dir);
-        if floor > 0 && wal::owner(fs.as_ref(), &wal_dir)?.is_none() {
+        let used = floors.used();
+        if used > 0 && wal::owner(fs.as_ref(), &wal_dir)?.is_none() {
             core.note_damage(format!(
-                "the write-ahead log in {} is gone or empty, though the table has taken its records up to {floor}: what was acknowledged after that is lost; to have it back, stop the server and restore the folder",
+                "the write-ahead log in {} is gone or empty, though the table has taken its records up to {used}: what was acknowledged after that is lost; to have it back, stop the server and restore the folder",
                 wal_dir.display()
             ));
         }
 
-        let wal = open_log(&core, node_id, floor).await?;
+        let wal = open_log(&core, node_id, floors).await?;
         let store = Arc::new(Store { core: core.clone(), wal: wal.clone(), tasks: Mutex::default() });
         if config.background {
+            core.compaction_wanted.notify_one();
             let tasks = vec![tokio::spawn(flush_in_time(core.clone(), wal)), tokio::spawn(compact_in_time(core))];
             if let Ok(mut running) = store.tasks.lock() {
                 *running = tasks;
@@ -95,9 +111,11 @@ fn node_id(fs: &dyn Fs, config: &StoreConfig) -> Result<[u8; 16]> {
 /// be found.
 fn refuse_to_adopt(fs: &dyn Fs, config: &StoreConfig) -> Result<()> {
     let log = StoreConfig::wal_dir(&config.data_dir);
-    let table = StoreConfig::table_dir(&config.data_dir).join(table::LOG_FOLDER);
     let has_files = |dir: &Path| fs.read_dir(dir).is_ok_and(|entries| entries.iter().any(|entry| !entry.is_dir));
-    if !has_files(&log) && !has_files(&table) {
+    let tables = [&spans::TABLE, &events::TABLE];
+    let tables = tables.map(|table| StoreConfig::dir_of(&config.data_dir, table).join(table::LOG_FOLDER));
+    let table = tables.into_iter().find(|table| has_files(table));
+    if !has_files(&log) && table.is_none() {
         return Ok(());
     }
     let path = StoreConfig::node_id_file(&config.data_dir);
@@ -105,7 +123,7 @@ fn refuse_to_adopt(fs: &dyn Fs, config: &StoreConfig) -> Result<()> {
         Some(id) => format!("write {:032x} into {}", u128::from_be_bytes(id), path.display()),
         None => format!(
             "restore it from a backup, or write into it what stands after \"ingest:\" in the entries in {}",
-            table.display()
+            table.unwrap_or(log).display()
         ),
     };
     Err(Error::damaged(format!("{} is gone, and the folder holds a node's data: {remedy}", path.display())))
@@ -118,12 +136,28 @@ pub(crate) fn parse_node_id(text: &[u8]) -> Option<[u8; 16]> {
     Some(id.to_be_bytes())
 }
 
-/// Opens the table. A newest log entry that a power cut left unreadable is moved aside, but only if nothing is lost by
+/// Opens a table. A newest log entry that a power cut left unreadable is moved aside, but only if nothing is lost by
 /// that: the write-ahead log still holds all that the entry may have committed, and the files that it may have replaced
 /// are still there. Else it stays where it is, and the opening fails.
-async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Result<(Table, Option<String>)> {
-    let root = StoreConfig::table_dir(&config.data_dir);
-    let (unreadable, name, version) = match Table::open(fs.clone(), &root, &spans::TABLE).await {
+async fn open_table(
+    fs: &Arc<dyn Fs>,
+    config: &StoreConfig,
+    node_id: &[u8; 16],
+    spec: &'static TableSpec,
+) -> Result<(Opened, Option<String>)> {
+    let (table, damage) = open_or_set_aside(fs, config, node_id, spec).await?;
+    let files = table.files().await.map_err(table_error)?;
+    Ok((Opened { table, files }, damage))
+}
+
+async fn open_or_set_aside(
+    fs: &Arc<dyn Fs>,
+    config: &StoreConfig,
+    node_id: &[u8; 16],
+    spec: &'static TableSpec,
+) -> Result<(Table, Option<String>)> {
+    let root = StoreConfig::dir_of(&config.data_dir, spec);
+    let (unreadable, name, version) = match Table::open(fs.clone(), &root, spec).await {
         Ok(table) => return Ok((table, None)),
         Err(error) => match &error {
             TableError::UnreadableEntry { name, version, .. } => (error.to_string(), name.clone(), *version),
@@ -131,20 +165,21 @@ async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Res
         },
     };
     let refused = |why: String| Error::damaged(format!("{unreadable}, and {why}: restore the entry from a backup"));
-    let before = Table::before(fs.clone(), &root, &spans::TABLE, version).await;
-    // The first entry creates the table; it commits no spans.
+    let before = Table::before(fs.clone(), &root, spec, version).await;
+    // The first entry creates the table; it commits no rows.
     if let Some(before) = before.map_err(|e| refused(format!("the table cannot be read without it ({e})")))? {
-        let lost = what_is_lost(fs.as_ref(), config, writer, &before).await;
+        let lost = what_is_lost(fs.as_ref(), config, node_id, &before).await;
         if let Some(lost) = lost.map_err(|e| refused(format!("the table before it cannot be read ({e})")))? {
             return Err(refused(lost));
         }
     }
     let quarantine = config.data_dir.join("quarantine");
     let aside = Table::set_aside(fs.as_ref(), &root, &name, &quarantine).map_err(table_error)?;
-    let table = Table::open(fs.clone(), &root, &spans::TABLE).await.map_err(table_error)?;
+    let table = Table::open(fs.clone(), &root, spec).await.map_err(table_error)?;
     let damage = format!(
-        "{unreadable}; it was moved to {}, its spans are in the write-ahead log and are committed again",
-        aside.display()
+        "{unreadable}; it was moved to {}, its {} are in the write-ahead log and are committed again",
+        aside.display(),
+        spec.name
     );
     Ok((table, Some(damage)))
 }
@@ -153,7 +188,7 @@ async fn open_table(fs: &Arc<dyn Fs>, config: &StoreConfig, writer: &str) -> Res
 async fn what_is_lost(
     fs: &dyn Fs,
     config: &StoreConfig,
-    writer: &str,
+    node_id: &[u8; 16],
     before: &Table,
 ) -> std::result::Result<Option<String>, TableError> {
     for file in before.files().await? {
@@ -161,7 +196,8 @@ async fn what_is_lost(
             return Ok(Some(format!("the data file {} that it may have replaced is gone", file.path)));
         }
     }
-    let floor = before.sequence_of(writer).await?.unwrap_or(0).max(0) as u64;
+    // What other tables say of the log does not help: they may know of the entry in question.
+    let floor = Said::of(before, node_id).await?.flushed;
     let dir = StoreConfig::wal_dir(&config.data_dir);
     // The newest segment is never trimmed: a log without one is not the log that the entry was committed from.
     let there = fs.read_dir(&dir).is_ok_and(|entries| entries.iter().any(|entry| entry.name.ends_with(".wal")));
@@ -172,19 +208,22 @@ async fn what_is_lost(
             Err(error) => return Ok(Some(format!("the write-ahead log cannot be read ({error})"))),
         }
     }
-    Ok(Some("the write-ahead log no longer holds all of its spans".to_owned()))
+    Ok(Some("the write-ahead log no longer holds all that it may have committed".to_owned()))
 }
 
-/// Opens the log and brings what it holds above the table into memory, flushing whenever enough has come together.
-async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc<Wal>> {
+/// Opens the log and brings what it holds above the tables into memory, flushing whenever enough has come together.
+async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floors: Floors) -> Result<Arc<Wal>> {
     let mut config = WalConfig::new(StoreConfig::wal_dir(&core.config.data_dir), node_id);
     config.segment_bytes = core.config.segment_bytes;
+    config.used_seq = floors.used();
     let runtime = tokio::runtime::Handle::current();
     let core = core.clone();
     super::core::blocking(move || {
         let mut flush_at = core.config.flush_bytes;
         let mut replay = |sequence: u64, payload: Bytes| {
-            match EncodedBatch::index(payload) {
+            match Batch::index(payload) {
+                Ok(Batch::Spans(_)) if sequence <= floors.spans => {}
+                Ok(Batch::Events(_)) if sequence <= floors.events => {}
                 Ok(batch) => core.insert(sequence, batch),
                 Err(error) => {
                     return Err(Error::damaged(format!(
@@ -203,7 +242,7 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
             }
             Ok(())
         };
-        let (wal, recovery) = Wal::open(core.fs.clone(), core.clock.clone(), config, floor, &mut replay)?;
+        let (wal, recovery) = Wal::open(core.fs.clone(), core.clock.clone(), config, floors.log, &mut replay)?;
         if recovery.replayed > 0 {
             tracing::info!(records = recovery.replayed, "took what the log held above the table");
         }
@@ -231,8 +270,8 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floor: u64) -> Result<Arc
 }
 
 /// Notes live files that are gone or not of the size that the table says. Their bytes are checked when they are read.
-fn check_files(core: &Core) {
-    for file in core.snapshot().files.iter() {
+fn check_files<K: Kind>(core: &Core) {
+    for file in core.files::<K>().iter() {
         let size = file.info().size;
         let (offset, what) = match core.fs.entry(file.path()) {
             Ok(entry) if entry.len == size => continue,
@@ -242,21 +281,22 @@ fn check_files(core: &Core) {
             Err(error) => (0, error.to_string()),
         };
         let path = file.path();
-        let what = format!("{what}; answers are without its spans, restore it from a backup");
+        let what = format!("{what}; answers are without its {}, restore it from a backup", K::TABLE.name);
         let what = Damaged { path: path.to_owned(), offset, what }.to_string();
         core.note_damaged_file(path, what);
     }
 }
 
-/// Finds what a crash left below the table's folder: temporary files are deleted, files that the table does not know
+/// Finds what a crash left below a table's folder: temporary files are deleted, files that the table does not know
 /// are kept for their retention, since another process may still read them at an older version.
-fn unreferenced(core: &Core) -> Vec<Removed> {
-    let live: HashSet<_> = core.snapshot().files.iter().map(|file| file.path().to_owned()).collect();
+fn unreferenced<K: Kind>(core: &Core) -> Vec<Removed> {
+    let root = &K::shelf(core).root;
+    let live: HashSet<_> = core.files::<K>().iter().map(|file| file.path().to_owned()).collect();
     let now = core.clock.now_micros();
     let list = |dir: &Path| core.fs.read_dir(dir).unwrap_or_default();
     let mut unreferenced = Vec::new();
-    for folder in list(&core.root).into_iter().filter(|entry| entry.is_dir) {
-        let dir = core.root.join(&folder.name);
+    for folder in list(root).into_iter().filter(|entry| entry.is_dir) {
+        let dir = root.join(&folder.name);
         for entry in list(&dir).into_iter().filter(|entry| !entry.is_dir) {
             let path = dir.join(&entry.name);
             if table::is_temporary(&entry.name) {
@@ -300,6 +340,8 @@ async fn compact_in_time(core: Arc<Core>) {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             () = core.compaction_wanted.notified() => {}
+            // What is to go goes by time, whether anything comes in or not.
+            () = tokio::time::sleep(EXPIRY_INTERVAL) => {}
         }
         let compacting = core.clone();
         if let Err(error) = to_the_end(async move { compacting.compact().await }).await {

@@ -1,7 +1,10 @@
 //! Disk space: the reserve that lets a full disk drain, superseded files, and what the table's log takes up.
 
 use super::core::{Core, blocking};
+use super::events::Events;
 use super::flush::Log;
+use super::kind::Kind;
+use super::spans::Spans;
 use crate::fs::{Fs, OpenMode};
 use crate::lake::DataFile;
 use crate::lake::file_writer::is_no_space;
@@ -25,8 +28,8 @@ pub(super) struct Removed {
 impl Core {
     /// Checkpoint, clean-up and opening anew, each [`super::StoreConfig::maintenance_commits`]: what commits cost grows
     /// with their number since the table was opened. A failure costs nothing but time, so it is only logged.
-    pub async fn maintain(&self) {
-        let mut writer = self.table.lock().await;
+    pub async fn maintain<K: Kind>(&self) {
+        let mut writer = K::shelf(self).table.lock().await;
         if writer.commits < self.config.maintenance_commits {
             return;
         }
@@ -40,11 +43,15 @@ impl Core {
     /// Deletes superseded files that nobody reads and that have been kept for `retention`. Returns how many. One that
     /// cannot be deleted is tried again the next time.
     pub async fn purge(&self, retention: Duration) -> usize {
+        self.purge_kind::<Spans>(retention).await + self.purge_kind::<Events>(retention).await
+    }
+
+    async fn purge_kind<K: Kind>(&self, retention: Duration) -> usize {
         let now = self.clock.now_micros();
         let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
         let is_due =
             |file: &mut Removed| now.saturating_sub(file.since) >= retention && file.readers.strong_count() == 0;
-        let mut removed = self.removed.lock().await;
+        let mut removed = K::shelf(self).removed.lock().await;
         let due: Vec<Removed> = removed.extract_if(.., is_due).collect();
         if due.is_empty() {
             return 0;

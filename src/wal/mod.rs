@@ -99,6 +99,8 @@ pub struct WalConfig {
     pub dir: PathBuf,
     /// The node whose log this is; a folder with another node's segments is refused.
     pub node_id: [u8; 16],
+    /// Sequences up to this one are in use, whatever the log says: what else knows of them may know more than the log.
+    pub used_seq: u64,
     /// Bytes reserved for a segment.
     pub segment_bytes: u64,
     /// The longest payload that is taken, at most 4 GiB less one byte.
@@ -110,7 +112,8 @@ pub struct WalConfig {
 impl WalConfig {
     /// Segments of 32 MiB, payloads up to 256 MiB, groups up to 8 MiB.
     pub fn new(dir: PathBuf, node_id: [u8; 16]) -> Self {
-        WalConfig { dir, node_id, segment_bytes: 32 << 20, max_record_bytes: 256 << 20, max_group_bytes: 8 << 20 }
+        let (segment_bytes, max_record_bytes, max_group_bytes) = (32 << 20, 256 << 20, 8 << 20);
+        WalConfig { dir, node_id, used_seq: 0, segment_bytes, max_record_bytes, max_group_bytes }
     }
 }
 

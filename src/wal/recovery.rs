@@ -86,7 +86,7 @@ pub(super) fn recover(
             torn = Some(Torn { segment: path.clone(), offset, len });
         }
     }
-    let last_seq = walked.last_seq.max(floor);
+    let last_seq = walked.last_seq.max(floor).max(config.used_seq);
     let newest = walked.segments.last().map_or(0, |segment| segment.first_seq);
     let next_seq = last_seq.max(newest).checked_add(1).ok_or_else(|| WalError::Format {
         path: dir.clone(),

@@ -56,7 +56,12 @@ const LABEL_PREFIXES: [&str; 2] = ["k8s.pod.labels.", "k8s.pod.label."];
 pub fn key(name: &str) -> Option<&'static str> {
     let label = LABEL_PREFIXES.into_iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
     let label = if label == "app_kubernetes_io/name" { "app.kubernetes.io/name" } else { label };
-    KEYS.into_iter().find(|key| *key == label)
+    known(label)
+}
+
+/// The same key among [`KEYS`], where it is exactly one of them.
+pub fn known(key: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|known| *known == key)
 }
 
 /// The place of one of [`KEYS`] among them.

@@ -1,5 +1,4 @@
-//! The binary encoding of a request's spans: what a record of the write-ahead log holds, and what the memory table
-//! keeps until the flush. One encoding for both, so that a span is encoded once, by the request that brought it.
+//! A request's spans.
 //!
 //! ```text
 //! batch   = version:u8 arrival:i64le present:u8 project:text [cluster:text] [namespace:text] count:varint span*
@@ -8,24 +7,17 @@
 //!           [name:text] [local:endpoint] [remote:endpoint] [v1:text]
 //!           annotations:varint (timestamp:zigzag value:text)*  tags:varint (key:text value:text)*
 //! endpoint= present:u8 [service:text] [ipv4:4] [ipv6:16] [port:u16le]
-//! text    = len:varint utf8
 //! ```
 //!
-//! The encoding of a span is canonical: equal spans have equal bytes. The first 20 bytes of a body have fixed places,
-//! so that an index needs no decoding. A batch of another version is refused, never guessed at.
+//! The first 20 bytes of a body have fixed places, so that an index needs no decoding.
 
-use super::pack::{Fault, Reader, put_text, put_varint, put_zigzag};
+use super::StoredError;
+use crate::codec::pack::{Fault, Reader, put_text, put_varint, put_zigzag};
 use crate::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId};
 use std::borrow::Cow;
 
-/// The version that this build writes; it reads this one and all before it.
+/// What an encoded request of spans begins with: their first version.
 pub const VERSION: u8 = 1;
-
-/// Why a batch cannot be read: where, and what was expected there. The bytes passed the log's checksum, so this is
-/// either a newer version's work or a defect.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("stored batch: {0}")]
-pub struct StoredError(#[from] Fault);
 
 mod flag {
     pub const WIDE: u32 = 1;
@@ -175,8 +167,7 @@ impl<'a> Batch<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, StoredError> {
         let mut reader = Reader::new(bytes);
         if reader.byte()? != VERSION {
-            let what = "a version that this build does not know (was it written by a newer one?)";
-            return Err(Fault { what, at: 0 }.into());
+            return Err(Fault { what: "no spans of a version that this build knows", at: 0 }.into());
         }
         let arrival = i64::from_le_bytes(reader.array()?);
         let present = reader.byte()?;
