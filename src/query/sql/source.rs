@@ -17,6 +17,7 @@ use crate::codec::stored::{self, RecordKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
 use crate::lake::{Table, TableSpec, events, spans};
+use crate::store::floors::{Floors, Said};
 use crate::store::{StoreConfig, parse_node_id};
 use crate::wal::{self, Damage, ReadEnd};
 use std::io;
@@ -66,36 +67,23 @@ impl Source {
     }
 }
 
-/// Up to which record of the log something is in the tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Marks {
-    /// All that this table has of it.
-    own: Option<u64>,
-    /// All that any table has of it.
-    all: Option<u64>,
-}
-
 /// A table as it was when it was opened; none where the folder has no such table yet.
 struct Opened {
     spec: &'static TableSpec,
     root: PathBuf,
     table: Option<Table>,
-    marks: Marks,
+    said: Said,
 }
 
 impl Opened {
-    async fn open(fs: &Arc<dyn Fs>, root: PathBuf, spec: &'static TableSpec, node_id: &[u8; 16]) -> Result<Opened> {
+    async fn open(fs: &Arc<dyn Fs>, folder: &Path, spec: &'static TableSpec, node_id: &[u8; 16]) -> Result<Opened> {
+        let root = StoreConfig::dir_of(folder, spec);
         let table = Table::open_existing(fs.clone(), &root, spec).await.map_err(damaged)?;
-        let mut marks = Marks::default();
-        if let Some(table) = &table {
-            let mark = async |writer: String| match table.sequence_of(&writer).await {
-                Ok(sequence) => Ok(sequence.map(|sequence| sequence.max(0) as u64)),
-                Err(error) => Err(damaged(error)),
-            };
-            marks.own = mark(StoreConfig::flush_writer(node_id)).await?;
-            marks.all = mark(StoreConfig::log_mark(node_id)).await?;
-        }
-        Ok(Opened { spec, root, table, marks })
+        let said = match &table {
+            Some(table) => Said::of(table, node_id).await.map_err(damaged)?,
+            None => Said::default(),
+        };
+        Ok(Opened { spec, root, table, said })
     }
 
     async fn stored(self, fs: &Arc<dyn Fs>, notes: &Notes) -> Result<Arc<StoredTable>> {
@@ -114,32 +102,23 @@ struct Tables {
     floors: Floors,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Floors {
-    spans: u64,
-    events: u64,
-}
-
 impl Tables {
     async fn open(fs: &Arc<dyn Fs>, folder: &Path, node_id: &[u8; 16]) -> Result<Tables> {
-        let spans_table = async || Opened::open(fs, StoreConfig::table_dir(folder), &spans::TABLE, node_id).await;
-        let mut spans = spans_table().await?;
+        let mut spans = Opened::open(fs, folder, &spans::TABLE, node_id).await?;
         if spans.table.is_none() {
             return Err(Error::invalid(format!(
                 "{} has no table yet: it is made when `spanlake serve` first starts there",
                 folder.display()
             )));
         }
-        let events = Opened::open(fs, StoreConfig::events_dir(folder), &events::TABLE, node_id).await?;
-        // What was said of all tables before one was opened is true of that one as well.
-        let said = spans.marks.all.max(events.marks.all);
-        // A folder in which it was never said is of a time when there was one table.
-        let of_events = events.marks.own.max(said.or(spans.marks.own));
-        if said > spans.marks.own.max(spans.marks.all) {
-            spans = spans_table().await?;
+        let events = Opened::open(fs, folder, &events::TABLE, node_id).await?;
+        // A mark is of all tables, but a table that was opened before it was made need not be as new as it says.
+        let mark = spans.said.mark.max(events.said.mark);
+        if mark > spans.said.mark {
+            spans = Opened::open(fs, folder, &spans::TABLE, node_id).await?;
         }
-        let of_spans = spans.marks.own.max(spans.marks.all).max(said);
-        let floors = Floors { spans: of_spans.unwrap_or_default(), events: of_events.unwrap_or_default() };
+        // Nor need the events be as new as what the spans' table says now.
+        let floors = Floors::of(Said { mark, ..spans.said }, &[Said { mark: None, ..events.said }]);
         Ok(Tables { spans, events, floors })
     }
 }
@@ -189,8 +168,7 @@ fn read_log(fs: &dyn Fs, dir: &Path, node_id: &[u8; 16], floors: Floors, notes: 
         }
         Ok(())
     };
-    let above = floors.spans.min(floors.events);
-    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), above, &mut each)? {
+    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), floors.log, &mut each)? {
         ReadEnd::Trimmed { missing } => {
             return Ok(Log::Trimmed(format!("records {} to {} are gone", missing.start(), missing.end())));
         }
