@@ -5,6 +5,7 @@
 //! it is decoded. How rows are looked up is each table's own ([`super::spans::lookup`], [`super::events`]).
 
 use super::checksums::Checksums;
+use super::events::directory::Directory;
 use super::source::Source;
 use super::spans::summary::Summary;
 use crate::fs::{Fs, OpenMode};
@@ -77,6 +78,8 @@ pub struct DataFile {
     checksums: OnceLock<Option<Arc<Checksums>>>,
     /// Of a file of spans.
     pub(super) summaries: OnceLock<Vec<Arc<Summary>>>,
+    /// Of a file of service events.
+    pub(super) directory: OnceLock<Arc<Directory>>,
 }
 
 /// What of a file stays in memory.
@@ -94,7 +97,15 @@ impl DataFile {
     /// The file that `info` names below the table's folder `root`; it is opened at its first use.
     pub fn new(fs: Arc<dyn Fs>, root: &Path, info: FileInfo) -> Self {
         let path = root.join(&info.path);
-        DataFile { info, fs, path, loaded: OnceLock::new(), checksums: OnceLock::new(), summaries: OnceLock::new() }
+        DataFile {
+            info,
+            fs,
+            path,
+            loaded: OnceLock::new(),
+            checksums: OnceLock::new(),
+            summaries: OnceLock::new(),
+            directory: OnceLock::new(),
+        }
     }
 
     pub fn info(&self) -> &FileInfo {

@@ -106,6 +106,34 @@ impl<'a> From<Event<'a>> for ServiceEvent<'a> {
 }
 
 impl ServiceEvent<'_> {
+    /// How long the texts are together, in bytes.
+    pub fn text_bytes(&self) -> usize {
+        let event = &self.event;
+        let texts = [
+            &event.cluster,
+            &event.namespace,
+            &event.uid,
+            &event.name,
+            &event.object.kind,
+            &event.object.namespace,
+            &event.object.name,
+            &event.object.uid,
+            &event.object.api_version,
+            &event.object.field_path,
+            &event.level,
+            &event.reason,
+            &event.message,
+            &event.action,
+            &event.source.component,
+            &event.source.host,
+            &event.source.instance,
+        ];
+        let labels = event.labels.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let owners = event.owners.iter().map(|owner| owner.kind.len() + owner.name.len()).sum::<usize>();
+        let service = self.service.as_ref().map_or(0, |service| service.len());
+        service + texts.iter().map(|text| text.len()).sum::<usize>() + labels + owners
+    }
+
     /// The event with texts of its own.
     pub fn into_owned(self) -> ServiceEvent<'static> {
         ServiceEvent {

@@ -1,8 +1,12 @@
-//! The columns of the table `events`.
+//! The columns of the table `events`: one list, from which the Arrow schema, the table's own schema and the encoding of
+//! each column come. `schemas/events.json` publishes it; a test holds the two together.
 
 use crate::lake::spec::{TableSpec, timestamp_type, with_day};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use parquet::file::properties::WriterProperties;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use std::sync::{Arc, LazyLock};
 
 /// See [`TableSpec::version`].
@@ -18,19 +22,122 @@ pub const TABLE: TableSpec = TableSpec {
     writer_properties,
 };
 
-/// The columns of a data file, in order.
+/// Rows of a row group: as many as of spans.
+pub const ROW_GROUP_ROWS: usize = 131_072;
+/// Rows of a page, the least that a lookup decodes of a column.
+pub const PAGE_ROWS: usize = 3_072;
+
+/// The entries of the map of labels.
+pub fn label_fields() -> Fields {
+    vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)].into()
+}
+
+/// The fields of an owner.
+pub fn owner_fields() -> Fields {
+    vec![
+        Field::new("kind", DataType::Utf8, false),
+        Field::new("name", DataType::Utf8, false),
+        Field::new("controller", DataType::Boolean, false),
+    ]
+    .into()
+}
+
+/// The columns of a data file, in order: all of the table's but [`crate::lake::spec::DAY`].
 pub static FILE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    let label = Field::new("key_value", DataType::Struct(label_fields()), false);
+    let owner = Field::new("element", DataType::Struct(owner_fields()), false);
     Arc::new(Schema::new(vec![
-        Field::new("project", DataType::Utf8, false),
+        text("project", false),
+        text("cluster", false),
+        text("namespace", false),
+        text("service", true),
         Field::new("last_seen", timestamp_type(), false),
-        Field::new("uid", DataType::Utf8, false),
+        Field::new("first_seen", timestamp_type(), false),
+        Field::new("count", DataType::Int64, false),
+        text("level", false),
+        text("reason", true),
+        text("message", true),
+        text("object_kind", true),
+        text("object_name", true),
+        text("object_namespace", true),
+        text("object_uid", true),
+        text("object_api_version", true),
+        text("object_field_path", true),
+        text("uid", false),
+        text("name", true),
+        text("action", true),
+        text("source_component", true),
+        text("source_host", true),
+        text("source_instance", true),
+        Field::new("labels", DataType::Map(Arc::new(label), false), true),
+        Field::new("owners", DataType::List(Arc::new(owner)), true),
     ]))
 });
 
-/// The columns of the table.
+/// The columns of the table: those of a file and the partition column.
 pub static TABLE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_day(&FILE_SCHEMA));
 
+/// The columns that rows are sorted by, in order.
+pub const SORT_COLUMNS: [&str; 6] = ["project", "cluster", "namespace", "service", "last_seen", "uid"];
+
+/// Columns whose values are few by their nature, however many events there are.
+const FEW_VALUES: [&str; 11] = [
+    "project",
+    "cluster",
+    "namespace",
+    "service",
+    "level",
+    "reason",
+    "object_kind",
+    "object_namespace",
+    "object_api_version",
+    "action",
+    "source_component",
+];
+
 /// How data files are written.
-pub fn writer_properties(_compression: i32) -> WriterProperties {
-    WriterProperties::builder().build()
+///
+/// * Uids are random, so that a dictionary is only overhead: length-delta encoded, which leaves bare digits that the
+///   entropy coder halves. So are the uids of objects, though many events share one: where they do, the compressor
+///   sees it.
+/// * `last_seen` grows within a service: packed as deltas. It is the one column that is looked up by its pages' bounds;
+///   bounds of the others' would be bytes that nobody reads.
+/// * A message often tells what the last one told but for a number: its column is compressed harder.
+/// * Columns of few values lie uncompressed behind their dictionaries, as those of spans do.
+/// * The filter of `uid` is asked for each uid of an answer in each file, so it is wrong in one of 10,000 cases.
+pub fn writer_properties(compression_level: i32) -> WriterProperties {
+    let column = |name: &str| ColumnPath::new(name.split('.').map(str::to_owned).collect());
+    let zstd = |level: i32| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
+    let sorting = SORT_COLUMNS.iter().filter_map(|name| FILE_SCHEMA.index_of(name).ok()).map(|index| SortingColumn {
+        column_idx: index as i32,
+        descending: false,
+        nulls_first: true,
+    });
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("spanlake ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(zstd(compression_level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_page_size_limit(128 * 1024)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_sorting_columns(Some(sorting.collect()))
+        .set_column_statistics_enabled(column("last_seen"), EnabledStatistics::Page)
+        .set_column_bloom_filter_enabled(column("uid"), true)
+        .set_column_bloom_filter_fpp(column("uid"), 0.000_1)
+        .set_column_dictionary_enabled(column("last_seen"), false)
+        .set_column_encoding(column("last_seen"), Encoding::DELTA_BINARY_PACKED)
+        .set_column_dictionary_enabled(column("first_seen"), false)
+        .set_column_encoding(column("first_seen"), Encoding::PLAIN)
+        .set_column_compression(column("message"), zstd(compression_level.max(6)));
+    for id in ["uid", "object_uid"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(id), false)
+            .set_column_encoding(column(id), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+    }
+    properties = properties.set_column_compression(column("uid"), zstd(1));
+    for few in FEW_VALUES {
+        properties = properties.set_column_compression(column(few), Compression::UNCOMPRESSED);
+    }
+    properties.build()
 }

@@ -44,3 +44,30 @@ pub fn any_event() -> impl Strategy<Value = ServiceEvent<'static>> {
         },
     )
 }
+
+/// An event of few values, so that uids, times, counts and texts tie: seen last at some of the times from 0 until
+/// before `until`.
+pub fn resend(until: i64) -> impl Strategy<Value = ServiceEvent<'static>> {
+    let place = (proptest::sample::select(&["c", "d"][..]), proptest::sample::select(&["n", "o"][..]));
+    let texts = (proptest::sample::select(&["u", "v", "w"][..]), proptest::sample::select(&["x", "y"][..]));
+    let times = (0..until, 0i64..3, 1i64..4);
+    let service = option::of(proptest::sample::select(&["", "web", "shop"][..]));
+    let label = option::of(Just(("app", Cow::Borrowed("web"))));
+    (place, texts, times, service, label).prop_map(
+        |((cluster, namespace), (uid, message), (last_seen, lasted, count), service, label)| ServiceEvent {
+            service: service.map(Cow::Borrowed),
+            event: Event {
+                cluster: cluster.into(),
+                namespace: namespace.into(),
+                uid: uid.into(),
+                message: message.into(),
+                level: "Normal".into(),
+                first_seen: last_seen - lasted,
+                last_seen,
+                count,
+                labels: Vec::from_iter(label),
+                ..Event::default()
+            },
+        },
+    )
+}
