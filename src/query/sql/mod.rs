@@ -3,7 +3,7 @@
 //! In: the folder and statements. Out: schemas and streams of rows, and notes of damage that was passed over.
 //!
 //! ```text
-//! statement -> parsed, only reading ones pass (statement)
+//! statement -> parsed, only reading ones pass (dialect, statement)
 //!   -> the tables, each at one version, and the log above them (source)
 //!   -> relations over what is stored (spans, events, views) -> planned (instants); files pruned (stored), copies of
 //!      spans found, resends of events joined
@@ -16,6 +16,7 @@
 //! * nothing is written but what a large sort or join spills to the system's folder for temporary files; no file is
 //!   read but those of the data folder.
 
+mod dialect;
 mod events;
 mod instants;
 mod memory;

@@ -6,7 +6,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col,
+};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -165,8 +167,7 @@ impl ScalarUDFImpl for InSet {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let held: BooleanArray =
-            keys(columns(&arrays, self.name())?).map(|key| Some(self.set.may_hold(key))).collect();
+        let held: BooleanArray = keys(columns(&arrays, self.name())?).map(|key| Some(self.set.may_hold(key))).collect();
         Ok(ColumnarValue::Array(Arc::new(held)))
     }
 }

@@ -27,6 +27,8 @@ mod newest;
 mod rows;
 mod settle;
 mod settled;
+#[cfg(test)]
+mod tests;
 
 pub use rows::EventRows;
 pub use settled::Events;

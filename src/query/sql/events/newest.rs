@@ -8,7 +8,9 @@ use super::key::{IDENTITY, KEY};
 use crate::lake::events::rows::{RowError, Rows};
 use crate::lake::spec::DAY;
 use crate::model::event::{Resend, merge};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
+};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -156,7 +158,9 @@ impl<'a> Columns<'a> {
             keys: keys_of(rows)?,
             last_seen: instants(LAST_SEEN),
             first_seen: instants("first_seen"),
-            count: rows.column_by_name("count").and_then(|c| Some(c.as_primitive_opt::<Int64Type>()?.values().as_ref())),
+            count: rows
+                .column_by_name("count")
+                .and_then(|c| Some(c.as_primitive_opt::<Int64Type>()?.values().as_ref())),
             told: told.iter().filter_map(|name| rows.column_by_name(name)).collect(),
             whole: match look {
                 Look::Shown => None,

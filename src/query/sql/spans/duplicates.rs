@@ -72,7 +72,8 @@ fn find(source: &StoredSpans, files: &[usize]) -> Result<Excluded> {
         }
     }
     if days.len() > 1 {
-        let has_strays = parallel(files, |place| source.table.files.get(*place).is_some_and(|file| may_hold_strays(file)));
+        let has_strays =
+            parallel(files, |place| source.table.files.get(*place).is_some_and(|file| may_hold_strays(file)));
         let files: Vec<usize> = files.iter().zip(has_strays).filter(|(_, has)| *has).map(|(place, _)| *place).collect();
         if files.len() > 1 {
             compare(source, &files, &[], Which::Strays, &mut excluded)?;
@@ -139,8 +140,9 @@ struct Run {
 type Candidate<D> = (i64, u64, D, usize, usize);
 
 fn compare(source: &StoredSpans, files: &[usize], log: &[LogRow], which: Which, excluded: &mut Excluded) -> Result<()> {
-    let read =
-        |place: usize| source.table.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(file, place, which)));
+    let read = |place: usize| {
+        source.table.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(file, place, which)))
+    };
     let mut all: Vec<Run> = parallel(files, |place| read(*place)).into_iter().flatten().collect();
     all.extend(log.iter().enumerate().map(|(start, (low, ..))| Run { low: *low, member: LOG, start, len: 1 }));
     // Stable, because that sort finds the sorted pieces.
@@ -281,7 +283,12 @@ fn span_ids(source: &StoredSpans, member: usize, runs: &[Run], log: &[LogRow]) -
     Ok(noted(source, (found, read)))
 }
 
-fn digests(source: &StoredSpans, member: usize, rows: &[Candidate<()>], log: &[LogRow]) -> Result<Vec<Candidate<u128>>> {
+fn digests(
+    source: &StoredSpans,
+    member: usize,
+    rows: &[Candidate<()>],
+    log: &[LogRow],
+) -> Result<Vec<Candidate<u128>>> {
     let mut places: Vec<(usize, i64, u64)> = rows.iter().map(|(low, id, _, _, row)| (*row, *low, *id)).collect();
     places.sort_unstable();
     let mut found = Vec::with_capacity(places.len());

@@ -213,4 +213,3 @@ fn low_named(column: &Expr, value: &Expr) -> Option<Option<i64>> {
 fn trace_low_in(traces: &BTreeSet<i64>) -> Expr {
     col("trace_low").in_list(traces.iter().map(|low| lit(*low)).collect(), false)
 }
-

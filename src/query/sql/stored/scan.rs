@@ -144,8 +144,7 @@ fn file_statistics(spec: &TableSpec, info: &FileInfo) -> Statistics {
 }
 
 fn bounds(info: &FileInfo, column: &str) -> Option<(ScalarValue, ScalarValue)> {
-    let instant: fn(i64) -> ScalarValue =
-        |micros| ScalarValue::TimestampMicrosecond(Some(micros), Some(UTC.into()));
+    let instant: fn(i64) -> ScalarValue = |micros| ScalarValue::TimestampMicrosecond(Some(micros), Some(UTC.into()));
     let both = |(least, greatest): (i64, i64), value: fn(i64) -> ScalarValue| (value(least), value(greatest));
     match column {
         "project" => info.stats.project.as_ref().map(|(least, greatest)| {
