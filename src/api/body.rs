@@ -57,25 +57,65 @@ pub(super) enum Encoding {
     Deflate,
 }
 
+/// What a body is called where it cannot be decompressed: as Zipkin calls one of spans, and as nobody minds.
+pub(super) const SPANS: &str = "spans";
+pub(super) const ANY: &str = "the body";
+
 /// Reads the whole body and decompresses it.
 pub(super) async fn read<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
+    read_as(context, headers, body, ANY).await
+}
+
+/// The same of a body that is called `what`.
+pub(super) async fn read_as<'a>(
+    context: &'a Context,
+    headers: &HeaderMap,
+    body: Body,
+    what: &str,
+) -> Result<Payload<'a>, Refusal> {
     let encoding = encoding(headers)?;
     let payload = receive(context, headers, body).await?;
-    expand(context, encoding, payload)
+    expand(context, encoding, payload, what)
 }
 
 /// Reads the whole body as it was sent.
 pub(super) async fn receive<'a>(context: &'a Context, headers: &HeaderMap, body: Body) -> Result<Payload<'a>, Refusal> {
     let limit = context.config.ingest.max_body_bytes;
+    let larger = || larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes");
+    receive_within(context, headers, body, limit, &larger).await
+}
+
+/// Reads the whole body as it was sent, where nothing but a small one makes sense.
+pub(super) async fn receive_small<'a>(
+    context: &'a Context,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Payload<'a>, Refusal> {
+    let larger = || {
+        let message =
+            format!("the body is larger than {}\nthe body: send less in one request", show_size(limit as u64));
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    receive_within(context, headers, body, limit, &larger).await
+}
+
+async fn receive_within<'a>(
+    context: &'a Context,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    larger: &(dyn Fn() -> Refusal + Sync),
+) -> Result<Payload<'a>, Refusal> {
     if body.size_hint().lower() > limit as u64 {
-        let refusal = larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes");
+        let refusal = larger();
         // A client that asks first need not send it at all; from another it is read, so that it sees this answer.
         let asks = headers.contains_key(header::EXPECT);
         return Err(if asks { refusal.closing() } else { refusal });
     }
     let mut charge = context.bodies.charge();
     let time = context.config.server.body_timeout;
-    match tokio::time::timeout(time, collect(body, limit, &mut charge)).await {
+    match tokio::time::timeout(time, collect(body, limit, larger, &mut charge)).await {
         Ok(collected) => Ok(Payload { bytes: collected?, start: 0, charge }),
         Err(_) => {
             let message = format!(
@@ -103,6 +143,17 @@ impl Held {
 /// Reads the whole body as it was sent, to be handed on.
 pub(super) async fn hold(context: &Shared, headers: &HeaderMap, body: Body) -> Result<Held, Refusal> {
     let Payload { bytes, charge, .. } = receive(context, headers, body).await?;
+    Ok(Held { taken: charge.keep(), context: context.clone(), bytes: bytes.into() })
+}
+
+/// Reads the whole body as it was sent, where nothing but a small one makes sense, to be handed on.
+pub(super) async fn hold_small(
+    context: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Held, Refusal> {
+    let Payload { bytes, charge, .. } = receive_small(context, headers, body, limit).await?;
     Ok(Held { taken: charge.keep(), context: context.clone(), bytes: bytes.into() })
 }
 
@@ -137,11 +188,12 @@ impl Drop for Held {
     }
 }
 
-/// Decompresses what was received.
+/// Decompresses what was received, which is called `what`.
 pub(super) fn expand<'a>(
     context: &'a Context,
     encoding: Encoding,
     payload: Payload<'a>,
+    what: &str,
 ) -> Result<Payload<'a>, Refusal> {
     if encoding == Encoding::Identity || payload.is_empty() {
         return Ok(payload);
@@ -150,7 +202,8 @@ pub(super) fn expand<'a>(
     let compressed = bytes.get(start..).unwrap_or_default();
     let limit = context.config.ingest.max_decompressed_bytes;
     let large = compressed.len() >= LARGE_COMPRESSED;
-    let expanded = offload(if large { LARGE } else { 0 }, || decompress(encoding, compressed, limit, &mut charge))?;
+    let expanded =
+        offload(if large { LARGE } else { 0 }, || decompress(encoding, compressed, limit, &mut charge, what))?;
     charge.shrink(bytes.len());
     Ok(Payload { bytes: expanded, start: 0, charge })
 }
@@ -200,7 +253,12 @@ pub(super) fn refuse_binary(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Gathers the body's parts.
-async fn collect(mut body: Body, limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    larger: &(dyn Fn() -> Refusal + Sync),
+    charge: &mut Charge<'_>,
+) -> Result<Vec<u8>, Refusal> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
     // Not trusted beyond a step: a head may promise what never comes.
     let mut bytes = Vec::with_capacity(expected.min(LARGE));
@@ -210,7 +268,7 @@ async fn collect(mut body: Body, limit: usize, charge: &mut Charge<'_>) -> Resul
         })?;
         let Some(data) = frame.data_ref() else { continue };
         if bytes.len() + data.len() > limit {
-            return Err(larger_than(limit, "ingest.max_body_bytes", "--ingest-max-body-bytes"));
+            return Err(larger());
         }
         if !charge.grow(data.len()) {
             return Err(overloaded(charge));
@@ -236,7 +294,7 @@ fn larger_than(limit: usize, setting: &str, flag: &str) -> Refusal {
     let limit = show_size(limit as u64);
     Refusal::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {limit}\n{setting}: send fewer spans a request, or raise it with {flag}"),
+        format!("the body is larger than {limit}\n{setting}: send less in a request, or raise it with {flag}"),
     )
 }
 
@@ -248,7 +306,13 @@ fn overloaded(charge: &Charge<'_>) -> Refusal {
 }
 
 /// Expands a compressed body.
-fn decompress(encoding: Encoding, bytes: &[u8], limit: usize, charge: &mut Charge<'_>) -> Result<Vec<u8>, Refusal> {
+fn decompress(
+    encoding: Encoding,
+    bytes: &[u8],
+    limit: usize,
+    charge: &mut Charge<'_>,
+    what: &str,
+) -> Result<Vec<u8>, Refusal> {
     match encoding {
         Encoding::Identity => Ok(bytes.to_vec()),
         Encoding::Gzip => gunzip(bytes, &mut Sink::new(limit, gzip_length(bytes, limit), charge)),
@@ -264,16 +328,16 @@ fn decompress(encoding: Encoding, bytes: &[u8], limit: usize, charge: &mut Charg
     }
     .map_err(|fault| match fault {
         Fault::Refused(refusal) => refusal,
-        Fault::Malformed => Refusal::invalid(match encoding {
-            Encoding::Gzip => {
-                "Cannot gunzip spans\nthe body: it is no gzip stream, or it was cut; send it whole, or \
-                               without Content-Encoding"
-            }
-            _ => {
-                "Cannot inflate spans\nthe body: it is no deflate stream, or it was cut; send it whole, or without \
-                  Content-Encoding"
-            }
-        }),
+        Fault::Malformed => {
+            let (verb, stream) = match encoding {
+                Encoding::Gzip => ("gunzip", "gzip"),
+                _ => ("inflate", "deflate"),
+            };
+            Refusal::invalid(format!(
+                "Cannot {verb} {what}\nthe body: it is no {stream} stream, or it was cut; send it whole, or without \
+                 Content-Encoding"
+            ))
+        }
     })
 }
 

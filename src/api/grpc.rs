@@ -60,6 +60,11 @@ impl Code {
     }
 }
 
+/// The number that gRPC, and a `google.rpc.Status`, has for a status of HTTP.
+pub(super) fn code(status: StatusCode) -> i32 {
+    Code::of(status) as i32
+}
+
 /// Refuses a request that is no call at all, in HTTP's manner: its sender does not speak gRPC.
 pub(super) fn expect_call(head: &Parts) -> Result<(), Refusal> {
     if !matches!(body::content_type(&head.headers).as_str(), "application/grpc" | "application/grpc+proto") {
@@ -73,8 +78,13 @@ pub(super) fn expect_call(head: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads the one message of a call, and decompresses it.
-pub(super) async fn read<'c>(context: &'c Context, headers: &HeaderMap, body: Body) -> Result<Payload<'c>, Refusal> {
+/// Reads the one message of a call, and decompresses it; where that cannot be done it is called `what`.
+pub(super) async fn read<'c>(
+    context: &'c Context,
+    headers: &HeaderMap,
+    body: Body,
+    what: &str,
+) -> Result<Payload<'c>, Refusal> {
     let mut payload = body::receive(context, headers, body).await?;
     let Some((&[compressed, a, b, c, d], rest)) = payload.split_first_chunk::<PREFIX>() else {
         let bytes = payload.len();
@@ -93,7 +103,7 @@ pub(super) async fn read<'c>(context: &'c Context, headers: &HeaderMap, body: Bo
     payload.skip(PREFIX);
     match compressed {
         0 => Ok(payload),
-        1 => body::expand(context, encoding(headers)?, payload),
+        1 => body::expand(context, encoding(headers)?, payload, what),
         other => Err(Refusal::invalid(format!("{other} is no flag of a message\nits first byte: send 0 or 1"))),
     }
 }

@@ -1,8 +1,9 @@
-//! What is counted where requests are handled, and how it is told: in Prometheus' text, and in the flat JSON of Zipkin's
-//! `/metrics`. Names and labels are Zipkin's, whose dashboards and alerts then work here.
+//! What is counted where requests are handled, and how it is told: in Prometheus' text, and, of spans, in the flat JSON
+//! of Zipkin's `/metrics`. Names and labels are Zipkin's, whose dashboards and alerts then work here.
 //!
-//! A message is a posted list of spans. It is dropped if it cannot be read; its spans are dropped if they were read but
-//! could not be kept. A request's time runs until the head of its answer is ready.
+//! A message is a posted list of spans, or of service events, which are counted apart. It is dropped if it cannot be
+//! read; its spans or events are dropped if they were read but could not be kept. A request's time runs until the head of
+//! its answer is ready.
 
 use crate::registry;
 use crate::store::Status;
@@ -33,7 +34,24 @@ const BUCKETS: [(f64, &str); 12] = [
     (10_000.0, "10.0"),
 ];
 
-/// How spans come in.
+/// What comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Spans,
+    Events,
+}
+
+impl Kind {
+    /// What each is called, and what the names of its counters begin with.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Spans => ("spans", "zipkin_collector"),
+            Kind::Events => ("events", "spanlake_collector"),
+        }
+    }
+}
+
+/// How it comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     Http,
@@ -54,8 +72,9 @@ impl Transport {
 /// All that is counted, since the start.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    collectors: [Collector; 2],
-    requests: Mutex<BTreeMap<Kind, Times>>,
+    spans: [Collector; 2],
+    events: [Collector; 2],
+    requests: Mutex<BTreeMap<Labels, Times>>,
 }
 
 /// What came in by one transport.
@@ -64,12 +83,13 @@ struct Collector {
     messages: AtomicU64,
     messages_dropped: AtomicU64,
     bytes: AtomicU64,
-    spans: AtomicU64,
-    spans_dropped: AtomicU64,
+    /// Spans or events.
+    items: AtomicU64,
+    items_dropped: AtomicU64,
     /// Of the last message.
     message_bytes: AtomicU64,
     /// Of the last message that was read.
-    message_spans: AtomicU64,
+    message_items: AtomicU64,
 }
 
 /// A message on its way. A client that goes away drops it.
@@ -78,34 +98,34 @@ pub(super) struct Message<'a> {
     collector: &'a Collector,
     /// After decompression.
     pub(super) bytes: usize,
-    /// Once they were read.
-    pub(super) spans: Option<usize>,
+    /// How many spans or events it has, once they were read.
+    pub(super) read: Option<usize>,
     /// Whether they are durable.
     pub(super) kept: bool,
 }
 
 impl Drop for Message<'_> {
     fn drop(&mut self) {
-        let Collector { messages, messages_dropped, bytes, spans, spans_dropped, message_bytes, message_spans } =
+        let Collector { messages, messages_dropped, bytes, items, items_dropped, message_bytes, message_items } =
             self.collector;
         let add = |counter: &AtomicU64, more: usize| counter.fetch_add(more as u64, Ordering::Relaxed);
         add(messages, 1);
         add(bytes, self.bytes);
         message_bytes.store(self.bytes as u64, Ordering::Relaxed);
-        let Some(read) = self.spans else {
+        let Some(read) = self.read else {
             add(messages_dropped, 1);
             return;
         };
-        add(spans, read);
-        message_spans.store(read as u64, Ordering::Relaxed);
+        add(items, read);
+        message_items.store(read as u64, Ordering::Relaxed);
         if !self.kept {
-            add(spans_dropped, read);
+            add(items_dropped, read);
         }
     }
 }
 
 /// Requests that are counted together: method, status, and the route as the router has it.
-type Kind = (&'static str, u16, String);
+type Labels = (&'static str, u16, String);
 
 /// How long requests took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,21 +137,25 @@ struct Times {
 }
 
 impl Counters {
-    fn collector(&self, transport: Transport) -> &Collector {
+    fn collector(&self, kind: Kind, transport: Transport) -> &Collector {
+        let [http, grpc] = match kind {
+            Kind::Spans => &self.spans,
+            Kind::Events => &self.events,
+        };
         match transport {
-            Transport::Http => &self.collectors[0],
-            Transport::Grpc => &self.collectors[1],
+            Transport::Http => http,
+            Transport::Grpc => grpc,
         }
     }
 
     /// A message begins to arrive. It counts when what this gives is dropped.
-    pub(super) fn message(&self, transport: Transport) -> Message<'_> {
-        Message { collector: self.collector(transport), bytes: 0, spans: None, kept: false }
+    pub(super) fn message(&self, kind: Kind, transport: Transport) -> Message<'_> {
+        Message { collector: self.collector(kind, transport), bytes: 0, read: None, kept: false }
     }
 
-    fn request(&self, kind: Kind, time: Duration) {
+    fn request(&self, labels: Labels, time: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = requests.entry(kind).or_default();
+        let times = requests.entry(labels).or_default();
         let millis = time.as_secs_f64() * 1_000.0;
         if let Some(bucket) = BUCKETS.iter().position(|(bound, _)| millis <= *bound) {
             times.buckets[bucket] += 1;
@@ -144,9 +168,10 @@ impl Counters {
     pub(super) fn json(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut flat = serde_json::Map::new();
         for transport in Transport::ALL {
-            for (what, _, is_counter, value) in self.collector(transport).values() {
+            let (items, prefix) = Kind::Spans.names();
+            for (what, _, is_counter, value) in self.collector(Kind::Spans, transport).values(items) {
                 let form = if is_counter { "counter" } else { "gauge" };
-                flat.insert(format!("{form}.zipkin_collector.{what}.{}", transport.name()), value.into());
+                flat.insert(format!("{form}.{prefix}.{what}.{}", transport.name()), value.into());
             }
         }
         flat
@@ -155,19 +180,25 @@ impl Counters {
     /// Prometheus' text, with how the store and the registry are.
     pub(super) fn prometheus(&self, store: &Status, registry: &registry::Status) -> String {
         let mut out = String::new();
-        let each = Transport::ALL.map(|transport| (transport, self.collector(transport).values()));
-        for (number, (what, help, is_counter, _)) in each[0].1.iter().enumerate() {
-            let (ending, form) = if *is_counter { ("_total", "counter") } else { ("", "gauge") };
-            let name = format!("zipkin_collector_{what}{ending}");
-            head(&mut out, &name, help, form);
-            for (transport, values) in &each {
-                line(&mut out, &name, &format!("{{transport=\"{}\"}}", transport.name()), values[number].3);
-            }
-        }
+        self.push_collectors(&mut out, Kind::Spans);
+        self.push_collectors(&mut out, Kind::Events);
         self.push_requests(&mut out);
         push_store(&mut out, store);
         push_registry(&mut out, registry);
         out
+    }
+
+    fn push_collectors(&self, out: &mut String, kind: Kind) {
+        let (items, prefix) = kind.names();
+        let each = Transport::ALL.map(|transport| (transport, self.collector(kind, transport).values(items)));
+        for (number, (what, help, is_counter, _)) in each[0].1.iter().enumerate() {
+            let (ending, form) = if *is_counter { ("_total", "counter") } else { ("", "gauge") };
+            let name = format!("{prefix}_{what}{ending}");
+            head(out, &name, help, form);
+            for (transport, values) in &each {
+                line(out, &name, &format!("{{transport=\"{}\"}}", transport.name()), values[number].3);
+            }
+        }
     }
 
     fn push_requests(&self, out: &mut String) {
@@ -190,19 +221,25 @@ impl Counters {
 }
 
 /// A value: its name, what it is, whether it is a counter.
-type Value = (&'static str, &'static str, bool, u64);
+type Value = (String, String, bool, u64);
 
 impl Collector {
-    fn values(&self) -> [Value; 7] {
-        let value = |value: &AtomicU64| value.load(Ordering::Relaxed);
+    /// `items` is what its items are called.
+    fn values(&self, items: &str) -> [Value; 7] {
+        let counter = |what: String, help: String, value: &AtomicU64| (what, help, true, value.load(Ordering::Relaxed));
+        let gauge = |what: String, help: String, value: &AtomicU64| (what, help, false, value.load(Ordering::Relaxed));
         [
-            ("messages", "lists of spans that were posted", true, value(&self.messages)),
-            ("messages_dropped", "lists that could not be read", true, value(&self.messages_dropped)),
-            ("bytes", "bytes of the lists, decompressed", true, value(&self.bytes)),
-            ("spans", "spans that were read", true, value(&self.spans)),
-            ("spans_dropped", "spans that were read and could not be kept", true, value(&self.spans_dropped)),
-            ("message_spans", "spans of the last list", false, value(&self.message_spans)),
-            ("message_bytes", "bytes of the last list", false, value(&self.message_bytes)),
+            counter("messages".to_owned(), format!("lists of {items} that were posted"), &self.messages),
+            counter("messages_dropped".to_owned(), "lists that could not be read".to_owned(), &self.messages_dropped),
+            counter("bytes".to_owned(), "bytes of the lists, decompressed".to_owned(), &self.bytes),
+            counter(items.to_owned(), format!("{items} that were read"), &self.items),
+            counter(
+                format!("{items}_dropped"),
+                format!("{items} that were read and could not be kept"),
+                &self.items_dropped,
+            ),
+            gauge(format!("message_{items}"), format!("{items} of the last list"), &self.message_items),
+            gauge("message_bytes".to_owned(), "bytes of the last list".to_owned(), &self.message_bytes),
         ]
     }
 }
@@ -324,14 +361,17 @@ mod tests {
     #[test]
     fn messages_are_counted_by_what_became_of_them() {
         let counters = Counters::default();
-        let pass = |transport, bytes, spans, kept| {
-            let mut message = counters.message(transport);
-            (message.bytes, message.spans, message.kept) = (bytes, spans, kept);
+        let pass = |kind, transport, bytes, read, kept| {
+            let mut message = counters.message(kind, transport);
+            (message.bytes, message.read, message.kept) = (bytes, read, kept);
         };
-        pass(Transport::Http, 100, Some(3), true);
-        pass(Transport::Http, 50, None, false);
-        pass(Transport::Http, 20, Some(2), false);
-        pass(Transport::Grpc, 7, Some(1), true);
+        pass(Kind::Spans, Transport::Http, 100, Some(3), true);
+        pass(Kind::Spans, Transport::Http, 50, None, false);
+        pass(Kind::Spans, Transport::Http, 20, Some(2), false);
+        pass(Kind::Spans, Transport::Grpc, 7, Some(1), true);
+        pass(Kind::Events, Transport::Http, 1_000, Some(9), true);
+        pass(Kind::Events, Transport::Http, 10, Some(8), false);
+        pass(Kind::Events, Transport::Grpc, 1, None, false);
         let expected = serde_json::json!({
             "counter.zipkin_collector.messages.http": 3,
             "counter.zipkin_collector.messages_dropped.http": 1,
@@ -349,6 +389,26 @@ mod tests {
             "gauge.zipkin_collector.message_bytes.grpc": 7,
         });
         assert_eq!(serde_json::Value::Object(counters.json()), expected);
+        let registry = registry::Status { services: 0, instances: 0, database: "SQLite", takes_changes: true };
+        let text = counters.prometheus(&status(), &registry);
+        let of_events: Vec<&str> = text.lines().filter(|line| line.starts_with("spanlake_collector_")).collect();
+        let expected = [
+            r#"spanlake_collector_messages_total{transport="http"} 2"#,
+            r#"spanlake_collector_messages_total{transport="grpc"} 1"#,
+            r#"spanlake_collector_messages_dropped_total{transport="http"} 0"#,
+            r#"spanlake_collector_messages_dropped_total{transport="grpc"} 1"#,
+            r#"spanlake_collector_bytes_total{transport="http"} 1010"#,
+            r#"spanlake_collector_bytes_total{transport="grpc"} 1"#,
+            r#"spanlake_collector_events_total{transport="http"} 17"#,
+            r#"spanlake_collector_events_total{transport="grpc"} 0"#,
+            r#"spanlake_collector_events_dropped_total{transport="http"} 8"#,
+            r#"spanlake_collector_events_dropped_total{transport="grpc"} 0"#,
+            r#"spanlake_collector_message_events{transport="http"} 8"#,
+            r#"spanlake_collector_message_events{transport="grpc"} 0"#,
+            r#"spanlake_collector_message_bytes{transport="http"} 10"#,
+            r#"spanlake_collector_message_bytes{transport="grpc"} 1"#,
+        ];
+        assert_eq!(of_events, expected);
     }
 
     #[test]

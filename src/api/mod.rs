@@ -4,6 +4,7 @@
 //! What the dialects share:
 //! * [`Context`]: the rooms below, the settings, and what bounds the work under way;
 //! * [`body`]: a request's body, decompressed and bounded;
+//! * [`posted`]: service events, from a body to the promise;
 //! * [`grpc`]: a call with one message each way;
 //! * [`lookup`]: a query's answer, streamed where it is large;
 //! * [`metrics`]: what is counted of all this;
@@ -20,14 +21,19 @@ pub mod ats;
 mod auth;
 mod body;
 mod budget;
+mod ccs;
 mod compress;
 mod cors;
+pub mod events;
 mod grpc;
+mod k8s;
 mod kie;
 mod lookup;
 mod metrics;
 mod object;
 mod observed;
+mod otlp;
+mod posted;
 mod project;
 mod refusal;
 pub mod sae;
@@ -57,7 +63,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use body::Payload;
 use budget::Budget;
-use metrics::{Counters, Message, Transport};
+use metrics::{Counters, Kind, Message, Transport};
 use std::num::NonZero;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -153,8 +159,12 @@ fn groups() -> impl Iterator<Item = (Option<Guard>, &'static Route)> {
         (None, zipkin::QUERY_ROUTES),
         (None, zipkin::NAME_ROUTES),
         (None, zipkin::ADMIN_ROUTES),
+        (None, k8s::ROUTES),
+        (None, otlp::ROUTES),
         (Some(Guard::Ats), ats::ROUTES),
+        (Some(Guard::Ats), events::ROUTES),
         (Some(Guard::Sae), sae::ROUTES),
+        (Some(Guard::Ccs), ccs::ROUTES),
         (Some(Guard::Kie), kie::ROUTES),
         (Some(Guard::KieFile), kie::FILE_ROUTES),
         (None, kie::OPEN_ROUTES),
@@ -194,7 +204,7 @@ pub fn router(context: Shared) -> Router {
 async fn no_such_path(State(context): State<Shared>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     // Not even where there is nothing: scanners for it take any other answer for a find.
     if method == Method::TRACE {
-        return no_such_method(method, uri).await.with(header::ALLOW, "GET,HEAD,POST").into_response();
+        return ([(header::ALLOW, "GET,HEAD,POST")], no_such_method(method, uri).await).into_response();
     }
     if let Some(response) = sae::no_such_path(&context, &uri, &headers) {
         return response;
@@ -206,9 +216,12 @@ async fn no_such_path(State(context): State<Shared>, method: Method, uri: Uri, h
     Refusal::new(StatusCode::NOT_FOUND, message).into_response()
 }
 
-async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+async fn no_such_method(method: Method, uri: Uri) -> Response {
+    if let Some(response) = ccs::no_such_method(&method, &uri) {
+        return response;
+    }
     let message = format!("{method} is not for {}\nthe header allow names the methods that are", uri.path());
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message)
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response()
 }
 
 /// Takes the spans of a request: returns once they are durable and visible.
@@ -219,10 +232,10 @@ async fn post_spans(
     format: Format,
     scope: Scope<'_>,
 ) -> Result<StatusCode, Refusal> {
-    let mut message = context.metrics.message(Transport::Http);
+    let mut message = context.metrics.message(Kind::Spans, Transport::Http);
     // Before a byte is read: an overloaded server should not buffer what it cannot take.
     context.ingest.admit()?;
-    let body = body::read(context, headers, body).await?;
+    let body = body::read_as(context, headers, body, body::SPANS).await?;
     take_spans(context, &mut message, body, scope, |body, limits| zipkin_codec::decode(body, format, limits)).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -235,16 +248,28 @@ async fn take_spans(
     scope: Scope<'_>,
     decode: impl for<'b> FnOnce(&'b [u8], &Limits) -> Result<Vec<Span<'b>>, DecodeError>,
 ) -> Result<(), Refusal> {
-    message.bytes = body.len();
-    let place = if body.len() >= LARGE { Some(context.decoders.acquire().await) } else { None };
-    let batch = offload(body.len(), || -> Result<_, Refusal> {
-        let spans = decode(&body, context.ingest.limits())?;
-        message.spans = Some(spans.len());
-        Ok(context.ingest.encode(&scope, spans)?)
-    })?;
-    // Only the encoded spans wait for the log.
-    drop((place, body));
+    let batch = read_batch(context, message, body, |body| -> Result<_, Refusal> {
+        let spans = decode(body, context.ingest.limits())?;
+        Ok((spans.len(), context.ingest.encode(&scope, spans)?))
+    });
+    let (_, batch) = batch.await?;
     context.ingest.append(batch).await?;
     message.kept = true;
     Ok(())
+}
+
+/// Makes of a body, in a place of its own where it is large, what is stored of it: `read` gives how many spans or events
+/// it found, and what it made of them.
+async fn read_batch<B, E>(
+    context: &Context,
+    message: &mut Message<'_>,
+    body: Payload<'_>,
+    read: impl FnOnce(&[u8]) -> Result<(usize, B), E>,
+) -> Result<(usize, B), E> {
+    message.bytes = body.len();
+    let _place = if body.len() >= LARGE { Some(context.decoders.acquire().await) } else { None };
+    let (count, made) = offload(body.len(), || read(&body))?;
+    message.read = Some(count);
+    // Body and place are free again: only what is encoded waits for the log.
+    Ok((count, made))
 }

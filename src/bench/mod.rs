@@ -10,6 +10,7 @@
 //! measure: /proc of the server, its table's folder  <----------------------+
 //! lookup:  random trace ids of those sent -> answer's spans counted against (seed, number)
 //! registry: services and instances -> heartbeats at their usual rate, discovery; CPU, times, memory
+//! events:   a month of service events, posted and written -> the last hour of random services; CPU, times, bytes
 //! search:  questions about a survey of what was sent -> answers held against it
 //! ```
 //!
@@ -23,6 +24,7 @@ mod binary;
 pub mod client;
 pub mod describe;
 pub mod draw;
+pub mod events;
 mod expect;
 pub mod generate;
 mod growth;

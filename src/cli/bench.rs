@@ -1,6 +1,7 @@
 //! `spanlake bench`: loads a server with realistic traces, measures it, and times lookups and searches.
 
 use crate::bench::describe::describe;
+use crate::bench::events::{self, EventsOptions};
 use crate::bench::generate::{self, Generator};
 use crate::bench::load::LoadOptions;
 use crate::bench::lookup::LookupApi;
@@ -13,6 +14,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Traces that `--describe` looks at.
 const SAMPLE: u64 = 5000;
@@ -37,6 +39,7 @@ Examples:
   spanlake bench --url http://127.0.0.1:9411 --pid 4711 --data ./spanlake-data
   spanlake bench --replay recorded/ --spans 100000  OTLP bodies, *.pb, as Zipkin v2 with fresh ids
   spanlake bench --registry                         50,000 services and their heartbeats
+  spanlake bench --events                           10,000,000 service events, and the last hour of a service
   spanlake bench --describe                         what is sent, and how random it is";
 
 /// The command's arguments.
@@ -120,6 +123,19 @@ pub fn command() -> Command {
             number("seconds", "15", "How long heartbeats of each kind are sent, with --registry")
                 .value_parser(value_parser!(u32).range(1..=3_600)),
         )
+        .arg(
+            Arg::new("events")
+                .long("events")
+                .value_name("N")
+                .num_args(0..=1)
+                .default_missing_value("10000000")
+                .conflicts_with_all(["url", "registry", "describe"])
+                .value_parser(value_parser!(u64).range(1_000..=1_000_000_000))
+                .help("Measure service events instead: a month of N of them, then the last hour of random services"),
+        )
+        .arg(
+            number("questions", "2000", "Questions to ask, with --events").value_parser(value_parser!(u64).range(1..)),
+        )
         .arg(flag("json", "Print the report as JSON"))
         .arg(flag("describe", "Print what the generated traces look like and how many random bits they hold, and stop"))
 }
@@ -135,9 +151,10 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         print_description(&options, as_json);
         return ExitCode::SUCCESS;
     }
-    let measured = match matches.get_flag("registry") {
-        true => measure_registry(&registry_options(matches), as_json),
-        false => measure(&options, as_json),
+    let measured = match (events_options(matches), matches.get_flag("registry")) {
+        (Some(options), _) => measure_events(&options, as_json),
+        (None, true) => measure_registry(&registry_options(matches), as_json),
+        (None, false) => measure(&options, as_json),
     };
     match measured {
         Ok(true) => ExitCode::SUCCESS,
@@ -196,6 +213,40 @@ fn measure_registry(options: &RegistryOptions, as_json: bool) -> Result<bool, St
         print!("{}", report.table());
     }
     Ok(report.wrong == 0)
+}
+
+/// Measures service events and prints it; false where an answer was wrong.
+fn measure_events(options: &EventsOptions, as_json: bool) -> Result<bool, String> {
+    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    // The store writes in threads of its own, beside which the events are made.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the bench: {error}"))?;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = events::run(options, &program, Arc::new(SystemClock)) => report,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        }
+    })?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    } else {
+        print!("{}", report.table());
+    }
+    Ok(report.asked.wrong == 0)
+}
+
+/// What to run, where service events are to be measured.
+fn events_options(matches: &ArgMatches) -> Option<EventsOptions> {
+    // Both numbers have a default, so that the fallback here is never met.
+    let long = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or(1);
+    Some(EventsOptions {
+        data: matches.get_one::<PathBuf>("data").cloned(),
+        events: matches.get_one::<u64>("events").copied()?,
+        questions: long("questions"),
+        seed: long("seed"),
+    })
 }
 
 fn registry_options(matches: &ArgMatches) -> RegistryOptions {
@@ -290,6 +341,19 @@ mod tests {
         assert_eq!(options.load.format, Format::ZipkinV2);
         assert!(options.url.is_none() && options.data.is_none());
         assert_eq!(options.phase, Phase::Both);
+    }
+
+    #[test]
+    fn ten_million_events_are_measured_where_nothing_else_is_said() {
+        let events = |arguments: &[&str]| {
+            let matches = command().try_get_matches_from(["bench"].iter().chain(arguments));
+            matches.map(|matches| events_options(&matches).map(|options| options.events)).ok()
+        };
+        assert_eq!(events(&[]), Some(None));
+        assert_eq!(events(&["--events"]), Some(Some(10_000_000)));
+        assert_eq!(events(&["--events", "5000"]), Some(Some(5_000)));
+        assert_eq!(events(&["--events", "10"]), None);
+        assert_eq!(events(&["--events", "--url", "http://127.0.0.1:1"]), None);
     }
 
     #[test]

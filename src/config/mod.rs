@@ -19,7 +19,7 @@ pub use secrets::{Credential, PASSWORD_RULE, Secret, is_password};
 pub use setting::{AlsoEnv, Form, Setting};
 pub use show::show;
 pub use table::SETTINGS;
-pub use values::show_size;
+pub use values::{context_margin, show_size};
 pub use variables::{Unknown, unknown};
 
 use clap::{Arg, ArgMatches};
@@ -45,6 +45,7 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub server: ServerConfig,
     pub ingest: IngestConfig,
+    pub events: EventsConfig,
     pub flush: FlushConfig,
     pub wal: WalConfig,
     pub lake: LakeConfig,
@@ -56,6 +57,7 @@ pub struct Config {
     pub registry: RegistryConfig,
     pub sae: SaeConfig,
     pub kie: KieConfig,
+    pub ccs: CcsConfig,
 }
 
 /// What a project id means.
@@ -95,6 +97,20 @@ pub struct IngestConfig {
     pub max_span_entries: usize,
     pub max_depth: usize,
     pub max_tag_bytes: usize,
+}
+
+/// Service events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsConfig {
+    pub max_events: usize,
+    pub max_values: usize,
+    pub max_depth: usize,
+    pub max_name_bytes: usize,
+    pub max_message_bytes: usize,
+    /// Zero for ever.
+    pub retention: Duration,
+    /// How long before a trace the events of its services belong to its context.
+    pub context_margin: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,6 +199,14 @@ pub struct KieConfig {
     pub max_items: usize,
     pub max_bytes: u64,
     pub max_waiting: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CcsConfig {
+    /// Of the times in answers, in seconds east of UTC.
+    pub utc_offset: i32,
+    /// Hosts that requests may be signed for beside the one that they are sent to.
+    pub hosts: Vec<String>,
 }
 
 /// Where a value came from.

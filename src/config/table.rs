@@ -5,12 +5,16 @@ use super::another::{as_is, boolean, millis, port, seconds};
 use super::secrets::{credentials, password, tokens};
 use super::setting::{Form, Setting, also, setting};
 use super::values::{
-    address, count, duration, list, log_filter, origins, positive_duration, rate, size, text, yes_or_no,
+    address, context_margin, count, duration, list, log_filter, origins, positive_duration, rate, size, text, utc_offset,
+    yes_or_no,
 };
 use super::{Config, Projects};
 
 /// The largest size that is taken for a buffer: what a 32-bit length in the log can carry.
 const BUFFER: u64 = 1 << 30;
+
+/// Hosts that signatures are tried with: each takes a digest of the request.
+const MOST_HOSTS: usize = 8;
 
 /// Reads with one of the readers of [`super::values`] and keeps the value in a field.
 macro_rules! keep {
@@ -174,6 +178,62 @@ pub static SETTINGS: &[Setting] = &[
         "1MiB",
         "The longest value of a tag; a longer one is cut, and its length kept",
         keep!(ingest.max_tag_bytes, |text| size(text, 16..=BUFFER).map(|n| n as usize)),
+    ),
+    setting(
+        "events.max_events",
+        "events-max-events",
+        Form::Count,
+        "100000",
+        "How many service events a request may hold",
+        keep!(events.max_events, |text| count(text, 1..=100_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "events.max_values",
+        "events-max-values",
+        Form::Count,
+        "10000",
+        "How many values that are read a service event may hold",
+        keep!(events.max_values, |text| count(text, 100..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "events.max_depth",
+        "events-max-depth",
+        Form::Count,
+        "32",
+        "How deep a request of service events may nest",
+        keep!(events.max_depth, |text| count(text, 8..=100).map(|n| n as usize)),
+    ),
+    setting(
+        "events.max_name_bytes",
+        "events-max-name-bytes",
+        Form::Size,
+        "4KiB",
+        "The longest text of a service event but its message; a longer one is refused",
+        keep!(events.max_name_bytes, |text| size(text, 256..=1 << 20).map(|n| n as usize)),
+    ),
+    setting(
+        "events.max_message_bytes",
+        "events-max-message-bytes",
+        Form::Size,
+        "64KiB",
+        "The longest message of a service event; a longer one is cut",
+        keep!(events.max_message_bytes, |text| size(text, 16..=BUFFER).map(|n| n as usize)),
+    ),
+    setting(
+        "events.context_margin",
+        "events-context-margin",
+        Form::Duration,
+        "10m",
+        "How long before a trace the events of its services belong to its context",
+        keep!(events.context_margin, context_margin),
+    ),
+    setting(
+        "events.retention",
+        "events-retention",
+        Form::Duration,
+        "30d",
+        "How long service events are kept after the day that they were last seen in, by whole days of data; 0 is for ever",
+        keep!(events.retention, duration),
     ),
     setting(
         "flush.bytes",
@@ -424,9 +484,10 @@ pub static SETTINGS: &[Setting] = &[
             "auth-credentials",
             Form::List,
             "",
-            "Keys that requests may be signed with, each as ID:SECRET (Huawei's AK and SK, Alibaba's AccessKey); any, or \
-             a token or password below, closes the ATS, ServiceComb, kie and SAE APIs to everybody else. Other users of \
-             the machine see flags: write secrets into the environment or the file",
+            "Keys that requests may be signed with, each as ID:SECRET (Huawei's AK and SK, Alibaba's AccessKey, \
+             Tencent's SecretId and SecretKey); any, or a token or password below, closes the ATS, ServiceComb, kie, \
+             SAE and CCS APIs to everybody else. Other users of the machine see flags: write secrets into the \
+             environment or the file",
             keep!(auth.credentials, credentials),
         )
     },
@@ -548,5 +609,22 @@ pub static SETTINGS: &[Setting] = &[
         "2000",
         "How many requests may wait for configuration items to change; one more is answered 429",
         keep!(kie.max_waiting, |text| count(text, 0..=1_000_000).map(|n| n as usize)),
+    ),
+    setting(
+        "ccs.utc_offset",
+        "ccs-utc-offset",
+        Form::Text,
+        "+08:00",
+        "How far the times in the container service API's answers are from UTC, such as +08:00, -03:30 or Z",
+        keep!(ccs.utc_offset, utc_offset),
+    ),
+    setting(
+        "ccs.hosts",
+        "ccs-hosts",
+        Form::List,
+        "ccs.api.qcloud.com",
+        "Hosts, with their ports where they have one, that requests to the container service API may be signed for \
+         beside the one that they are sent to",
+        keep!(ccs.hosts, |text| list(text, MOST_HOSTS)),
     ),
 ];

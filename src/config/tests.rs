@@ -45,6 +45,15 @@ fn with_nothing_said_the_defaults_hold() {
                 max_depth: 32,
                 max_tag_bytes: 1 << 20,
             },
+            events: EventsConfig {
+                max_events: 100_000,
+                max_values: 10_000,
+                max_depth: 32,
+                max_name_bytes: 4 << 10,
+                max_message_bytes: 64 << 10,
+                retention: Duration::from_secs(30 * 86_400),
+                context_margin: Duration::from_secs(600),
+            },
             flush: FlushConfig { bytes: 64 << 20, interval: Duration::from_secs(30) },
             wal: WalConfig { segment_bytes: 32 << 20 },
             lake: LakeConfig { removed_file_retention: Duration::from_secs(600), compact_files: 8 },
@@ -88,6 +97,7 @@ fn with_nothing_said_the_defaults_hold() {
             },
             sae: SaeConfig { default_xml: false },
             kie: KieConfig { max_items: 10_000, max_bytes: 64 << 20, max_waiting: 2_000 },
+            ccs: CcsConfig { utc_offset: 8 * 3_600, hosts: vec!["ccs.api.qcloud.com".to_owned()] },
         }
     );
     assert!(effective.values.iter().all(|value| value.origin == Origin::Default));

@@ -103,6 +103,15 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long before a trace events belong to its context.
+pub fn context_margin(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(30 * 24 * 3_600);
+    match duration(text) {
+        Ok(margin) if margin <= MOST => Ok(margin),
+        _ => Err("expected a duration of at most 30d with its unit, such as 90s, 10m or 2h".to_owned()),
+    }
+}
+
 pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
@@ -153,6 +162,27 @@ pub fn log_filter(text: &str) -> Result<String, String> {
                 .to_owned())
         }
     }
+}
+
+/// Seconds east of UTC: `+08:00`, `-03:30`, `Z`.
+pub fn utc_offset(text: &str) -> Result<i32, String> {
+    fn two_digits(text: &str) -> Option<i32> {
+        let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    }
+    fn seconds(text: &str) -> Option<i32> {
+        let (hours, minutes) = text.split_once(':')?;
+        let (hours, minutes) = (two_digits(hours)?, two_digits(minutes)?);
+        (hours < 24 && minutes < 60).then_some((hours * 60 + minutes) * 60)
+    }
+    let text = text.trim();
+    let found = match (text, text.get(..1)) {
+        ("Z" | "z", _) => Some(0),
+        (_, Some("+")) => seconds(text.get(1..).unwrap_or_default()),
+        (_, Some("-")) => seconds(text.get(1..).unwrap_or_default()).map(|west| -west),
+        _ => None,
+    };
+    found.ok_or_else(|| "expected hours and minutes such as +08:00 or -03:30, or Z".to_owned())
 }
 
 /// A size as a person reads it: in the largest binary unit that divides it.
@@ -227,6 +257,27 @@ mod tests {
         }
         for text in ["", "-0.1", "NaN", "inf", "50%"] {
             assert!(rate(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn offsets_from_utc_are_hours_and_minutes_with_their_sign() {
+        for (text, seconds) in [
+            ("Z", 0),
+            ("z", 0),
+            ("+00:00", 0),
+            ("-00:00", 0),
+            (" +08:00 ", 28_800),
+            ("-03:30", -12_600),
+            ("+23:59", 86_340),
+        ] {
+            assert_eq!(utc_offset(text), Ok(seconds), "{text:?}");
+        }
+        for text in
+            ["", "8", "08:00", "+8:00", "+08", "+0800", "+08:60", "+24:00", "+-8:00", "+08:00:00", "UTC", "北京"]
+        {
+            let expected = "expected hours and minutes such as +08:00 or -03:30, or Z";
+            assert_eq!(utc_offset(text), Err(expected.to_owned()), "{text:?}");
         }
     }
 

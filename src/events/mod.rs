@@ -1,18 +1,35 @@
 //! Service events as one answer: the rows of an event, wherever they lie, become the one event that they tell of.
 //!
-//! In: a [`Snapshot`] and a question. Out: events, each once, the newest first; or what clusters, namespaces and services
+//! In: a [`crate::store::Snapshot`] and a question. Out: events, each once, the newest first; or what clusters, namespaces and services
 //! the events tell of.
+//!
+//! ```text
+//! seek    rows of the service in the window            memory: its rows; files: the directory, then pages of last-seen
+//!         -> the events that may be meant
+//! gather  all other rows of those events               memory: by key; files: the filters of uids, then pages of uids
+//!         -> first seen, last seen, count of each      what is outside of the window ends here
+//! read    the newest row of each that is left, whole
+//! ```
 //!
 //! Invariants:
 //! * rows of the same project, cluster and uid are one event: the newest of them, with the least first-seen and the
 //!   greatest count of all, wherever they lie and however they were merged so far ([`crate::model::event::settle`]);
 //! * whether an event answers a question is decided by that one event, never by one of its rows;
-//! * work and answers are bounded: what a bound would leave out is refused, not left out.
+//! * work and answers are bounded: what a bound would leave out is refused, not left out;
+//! * a file that cannot be read is named, and the answer is that of the others.
 
-use crate::error::{Error, Result};
+mod damage;
+mod find;
+mod known;
+mod names;
+
+#[cfg(test)]
+mod tests;
+
+pub use find::find;
+pub use known::{services, services_that};
+
 use crate::model::ServiceEvent;
-use crate::stop::Stop;
-use crate::store::Snapshot;
 
 /// When events have happened, in microseconds since 1970 UTC; both ends are part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,19 +71,4 @@ pub struct KnownService {
     pub service: Option<String>,
     /// The least and the greatest last-seen of its rows: microseconds since 1970 UTC.
     pub seen: (i64, i64),
-}
-
-/// The events that answer a question. Blocks.
-pub fn find(_snapshot: &Snapshot, _query: &EventQuery, _stop: &Stop) -> Result<Found> {
-    Err(Error::internal("not yet"))
-}
-
-/// The services that events tell of, in order: of one cluster, or of all. Blocks.
-pub fn services(
-    _snapshot: &Snapshot,
-    _project: &str,
-    _cluster: Option<&str>,
-    _stop: &Stop,
-) -> Result<Vec<KnownService>> {
-    Err(Error::internal("not yet"))
 }

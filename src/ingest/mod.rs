@@ -1,38 +1,54 @@
-//! Ingest: from a request's spans to the acknowledgement.
+//! Ingest: from a request's spans or service events to the acknowledgement.
 //!
-//! In: spans that a codec decoded, and under what they are kept. Out: nothing but the promise: when [`Ingest::append`]
-//! returns, the spans are on disk and every later answer has them; when it fails, none of them was acknowledged.
+//! In: spans that a codec decoded, and under what they are kept; or service events, and whose they are. Out: nothing but
+//! the promise: when [`Ingest::append`] or [`Ingest::append_events`] returns, they are on disk and every later answer has
+//! them; when it fails, none of them was acknowledged.
+//!
+//! An event gets its service here, once: whatever is known of it later, its answers do not move from one service to
+//! another.
 
 use crate::clock::Clock;
-use crate::codec::{Limits, stored};
+use crate::codec::{Limits, k8s, stored};
 use crate::error::{Error, Result};
-use crate::model::{Scope, Span};
-use crate::store::{EncodedBatch, Store};
+use crate::model::{Event, Scope, ServiceEvent, Span, event};
+use crate::store::{EncodedBatch, EncodedEvents, Store};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Takes spans in.
+/// Takes spans and service events in.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    event_limits: k8s::Limits,
 }
 
 impl Ingest {
+    /// Takes spans within `limits`, and events within the usual ones.
     pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        Ingest { store, clock, limits }
+        Ingest { store, clock, limits, event_limits: k8s::Limits::default() }
     }
 
-    /// What the codecs are to keep to.
+    /// The same with other limits on events.
+    pub fn with_event_limits(self, event_limits: k8s::Limits) -> Self {
+        Ingest { event_limits, ..self }
+    }
+
+    /// What the codecs of spans are to keep to.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What the codecs of events are to keep to.
+    pub fn event_limits(&self) -> &k8s::Limits {
+        &self.event_limits
     }
 
     /// Whether a request can be taken now: to be asked before its body is read.
     ///
     /// # Errors
-    /// Busy, where memory is full of spans that wait for the disk.
+    /// Busy, where memory is full of what waits for the disk.
     pub fn admit(&self) -> Result<()> {
         self.store.admit(0)
     }
@@ -41,9 +57,17 @@ impl Ingest {
     pub fn encode(&self, scope: &Scope<'_>, spans: Vec<Span<'_>>) -> Result<EncodedBatch> {
         let encoded = stored::encode(scope, self.clock.now_micros(), &spans);
         drop(spans);
-        // The bytes stay until the flush, so they are copied without the room that the vector grew beyond them (the
-        // allocator would leave a shrunken vector where it is).
-        EncodedBatch::index(Bytes::copy_from_slice(&encoded)).map_err(|error| Error::internal(error.to_string()))
+        EncodedBatch::index(fitting(&encoded)).map_err(|error| Error::internal(error.to_string()))
+    }
+
+    /// Encodes a request's events as they are stored, each with its service. Resends of one event within the request,
+    /// such as the frames of a watch, become the one row that any reader would make of them.
+    pub fn encode_events(&self, project: &str, mut events: Vec<Event<'_>>) -> Result<EncodedEvents> {
+        event::settle(&mut events);
+        let events: Vec<ServiceEvent<'_>> = events.into_iter().map(ServiceEvent::from).collect();
+        let encoded = stored::events::encode(project, self.clock.now_micros(), &events);
+        drop(events);
+        EncodedEvents::index(fitting(&encoded)).map_err(|error| Error::internal(error.to_string()))
     }
 
     /// Stores a request's spans, all or none. Resolves when they are durable and visible.
@@ -57,6 +81,23 @@ impl Ingest {
         }
         self.store.append(batch).await.map(|_| ())
     }
+
+    /// Stores a request's events, all or none. Resolves when they are durable and visible.
+    ///
+    /// # Errors
+    /// As of [`Ingest::append`]: what may have been kept of a request that is sent again stays one event.
+    pub async fn append_events(&self, batch: EncodedEvents) -> Result<()> {
+        if batch.places.is_empty() {
+            return Ok(());
+        }
+        self.store.append(batch).await.map(|_| ())
+    }
+}
+
+/// The bytes stay until the flush, so they are copied without the room that the vector grew beyond them (the allocator
+/// would leave a shrunken vector where it is).
+fn fitting(encoded: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(encoded)
 }
 
 /// Bytes whose decoding or encoding takes some milliseconds: more would keep other requests waiting. Much less is not

@@ -1,10 +1,12 @@
-//! What is known of a service: what its agents registered and posted, joined with what its spans show.
+//! What is known of a service: what its agents registered and posted, joined with what its spans show; and what
+//! happened around a trace ([`context`]).
 //!
 //! ```text
 //! registry: services, instances, contracts --+
 //! registry: details that agents posted ------+-> ServiceDetail, Listed
 //! traces: newest spans of the service -------+
 //! traces: links of the last day ---------------> Observed: callers and callees
+//! a trace, events of its services, registry ---> TraceContext
 //! ```
 //!
 //! * Each fact comes from one [`Source`] and says so; where several know the same, what was posted goes first, then what
@@ -14,12 +16,14 @@
 //! * Names compare without regard to case. A condition on what is not known of a service does not leave it out.
 //! * Everything is bounded, and what a bound leaves out is told in the notes.
 
+mod context;
 mod lists;
 mod observed;
 mod posted;
 mod registered;
 mod traced;
 
+pub use context::{Around, ContextQuery, EventPlace, InShort, ServiceContext, TraceContext, trace_context};
 pub use lists::{Listed, Peers, consumed, fill, list, published};
 pub use observed::{Observations, Observed, Peer};
 pub use posted::{LONGEST_NAME, MethodDetail, Objection, ParameterDefinition, Posted};

@@ -183,6 +183,10 @@ impl Table {
         &self.root
     }
 
+    pub fn spec(&self) -> &'static TableSpec {
+        self.spec
+    }
+
     /// The newest version that this handle knows.
     pub fn version(&self) -> u64 {
         self.delta.version().unwrap_or_default()

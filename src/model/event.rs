@@ -267,14 +267,18 @@ impl Resend for ServiceEvent<'_> {
     }
 }
 
+/// Which of two resends is the newer; equal only where they tell the same but for what [`merge`] puts together. The
+/// service follows from the rest of the row, unless the rules changed between the two.
+pub fn newness<R: Resend>(a: &R, b: &R) -> Ordering {
+    a.event().newness(b.event()).then_with(|| a.service().cmp(&b.service()))
+}
+
 /// What is known of an event after two of its resends: the newer row, with the least first-seen and the greatest count.
 pub fn merge<R: Resend>(a: R, b: R) -> R {
     let (row_a, row_b) = (a.event(), b.event());
     let first_seen = row_a.first_seen.min(row_b.first_seen);
     let count = row_a.count.max(row_b.count);
-    // The service follows from the rest of the row, unless the rules changed between two resends.
-    let newness = row_a.newness(row_b).then_with(|| a.service().cmp(&b.service()));
-    let mut newer = if newness.is_lt() { b } else { a };
+    let mut newer = if newness(&a, &b).is_lt() { b } else { a };
     newer.put_extremes(first_seen, count);
     newer
 }

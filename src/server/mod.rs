@@ -49,7 +49,14 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
         max_depth: config.ingest.max_depth,
         max_tag_bytes: config.ingest.max_tag_bytes,
     };
-    let ingest = Ingest::new(store.clone(), clock.clone(), limits);
+    let event_limits = codec::k8s::Limits {
+        max_events: config.events.max_events,
+        max_values: config.events.max_values,
+        max_depth: config.events.max_depth,
+        max_name_bytes: config.events.max_name_bytes,
+        max_message_bytes: config.events.max_message_bytes,
+    };
+    let ingest = Ingest::new(store.clone(), clock.clone(), limits).with_event_limits(event_limits);
     let registry = Registry::open(registry_config(&config), clock.clone(), random()?).await?;
     let ticking = tokio::spawn(tick(registry.clone()));
     let auth = Auth::open(&config.auth, registry.clone(), clock.clone()).await?;
@@ -94,6 +101,7 @@ fn store_config(config: &Config) -> StoreConfig {
         compact_files: config.lake.compact_files,
         kept_tags: config.zipkin.autocomplete_keys.clone().into(),
         removed_file_retention: config.lake.removed_file_retention,
+        event_retention: Some(config.events.retention).filter(|kept| !kept.is_zero()),
         ..StoreConfig::new(config.data.clone())
     }
 }

@@ -45,7 +45,7 @@ mod spans;
 mod target;
 
 pub use days::day_of;
-pub use events::memtable::{EncodedEvents, EventMemTable};
+pub use events::memtable::{EncodedEvents, EventMemTable, StoredEvent};
 pub(crate) use open::parse_node_id;
 pub use spans::memtable::{EncodedBatch, MemTable, StoredSpan};
 

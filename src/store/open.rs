@@ -208,7 +208,7 @@ async fn what_is_lost(
             Err(error) => return Ok(Some(format!("the write-ahead log cannot be read ({error})"))),
         }
     }
-    Ok(Some("the write-ahead log no longer holds all that it may have committed".to_owned()))
+    Ok(Some(format!("the write-ahead log no longer holds all of its {}", before.spec().name)))
 }
 
 /// Opens the log and brings what it holds above the tables into memory, flushing whenever enough has come together.

@@ -54,7 +54,7 @@ const MISS: &str = "SVCSTG.ATS.200103";
 /// A name of a cluster or namespace may be so long.
 const LONGEST_NAME: usize = 256;
 
-type ProjectId = Result<Path<String>, PathRejection>;
+pub(super) type ProjectId = Result<Path<String>, PathRejection>;
 
 async fn post_v1(State(context): State<Shared>, id: ProjectId, headers: HeaderMap, body: Body) -> Response {
     let posted = async {
@@ -130,12 +130,12 @@ pub(super) fn refused(refusal: Refusal) -> Response {
 }
 
 /// The id in a path, if it is a text at all.
-fn in_path(id: &ProjectId) -> Option<&str> {
+pub(super) fn in_path(id: &ProjectId) -> Option<&str> {
     id.as_ref().ok().map(|Path(id)| id.as_str())
 }
 
 /// The path's id, checked whether or not projects are isolated.
-fn project_of(context: &Context, id: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
+pub(super) fn project_of(context: &Context, id: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
     match id {
         Some(id) if project::is_id(id) => project::resolve(context.config.projects, Some(id), headers),
         _ => Err(bad_project()),
@@ -149,7 +149,7 @@ fn bad_project() -> Refusal {
 }
 
 /// The text of a header; one that is blank counts as not sent.
-fn name(headers: &HeaderMap, header: &'static str) -> Result<Option<String>, Refusal> {
+pub(super) fn name(headers: &HeaderMap, header: &'static str) -> Result<Option<String>, Refusal> {
     // Names of headers are lower case within.
     let Some(value) = headers.get(header.to_ascii_lowercase()) else { return Ok(None) };
     match std::str::from_utf8(value.as_bytes()).map(str::trim) {

@@ -52,8 +52,8 @@ pub(super) fn path(path: &str) -> Vec<u8> {
     out
 }
 
-/// A query's parameters, decoded, in order of names and then of values.
-pub(super) fn parameters(query: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// A query's parameters, or a form's, decoded, in order of names and then of values.
+pub(in crate::api) fn parameters(query: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let pair = |piece: &str| {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
         (decode(name, false), decode(value, false))

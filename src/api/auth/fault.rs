@@ -1,6 +1,7 @@
 //! Why somebody is not let in, before a dialect puts it into its own form.
 
 use super::super::Refusal;
+use super::super::ccs::Rejection;
 
 /// What is wrong with what a request presents.
 #[derive(Clone, Debug)]
@@ -28,12 +29,14 @@ pub(super) enum Fault {
     Deleted(String),
     /// The token was given for a password that the account no longer has.
     OldPassword,
+    /// What is wrong with signed parameters, in the form of their dialect already.
+    Parameters(Rejection),
     /// The body could not be read at all.
     Unreadable(Refusal),
 }
 
 /// So much of a text as a refusal repeats.
-const MOST_REPEATED: usize = 2_000;
+pub(super) const MOST_REPEATED: usize = 2_000;
 
 impl Fault {
     /// The place and the remedy. `schemes` says what the dialect takes.
@@ -69,13 +72,14 @@ impl Fault {
                 "header Authorization: the password was changed after the token was given: get a new one at /v4/token"
                     .to_owned()
             }
+            Fault::Parameters(rejection) => rejection.message().to_owned(),
             Fault::Unreadable(refusal) => refusal.message.clone(),
         }
     }
 }
 
 /// The beginning of a text.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 

@@ -1,5 +1,6 @@
 //! How each dialect says that somebody is not let in.
 
+use super::super::ccs::Rejection;
 use super::super::servicecomb::{Failure, Refused};
 use super::super::{Context, Refusal, ats, sae};
 use super::fault::Fault;
@@ -18,6 +19,7 @@ pub(super) fn refuse(context: &Context, guard: Guard, head: &Parts, fault: Fault
         Guard::Kie => of_kie(fault, remedy),
         Guard::KieFile => of_kie_file(fault, remedy),
         Guard::Sae => of_sae(context, head, fault, remedy),
+        Guard::Ccs => of_ccs(fault, remedy),
     }
 }
 
@@ -110,7 +112,7 @@ fn of_sae(context: &Context, head: &Parts, fault: Fault, remedy: String) -> Resp
         Fault::Unreadable(refusal) => return sae::unreadable(context, head, refusal),
         Fault::UnknownId(_) => (404, "InvalidAccessKeyId.NotFound", "Specified access key is not found."),
         Fault::Missing => (403, "MissingAccessKeyId", "AccessKeyId is mandatory for this action."),
-        Fault::Malformed(..) | Fault::Scheme(_) => {
+        Fault::Malformed(..) | Fault::Scheme(_) | Fault::Parameters(_) => {
             (403, "IncompleteSignature", "The request signature does not conform to Aliyun standards.")
         }
         Fault::Skewed(..) => (403, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired."),
@@ -123,6 +125,16 @@ fn of_sae(context: &Context, head: &Parts, fault: Fault, remedy: String) -> Resp
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     sae::refused(context, head, code, message, Refusal::new(status, remedy))
+}
+
+/// Tencent's gateway.
+fn of_ccs(fault: Fault, remedy: String) -> Response {
+    match fault {
+        Fault::Parameters(rejection) => rejection,
+        Fault::Unreadable(refusal) => Rejection::unreadable(refusal),
+        _ => Rejection::not_authentic(remedy),
+    }
+    .into_response()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::super::{Shared, body};
 use super::fault::Fault;
+use super::qcloud;
 use super::signed::{self, Claim, Covered};
 use super::{Auth, Caller, Scheme, forms};
 use crate::ingest::offload;
@@ -27,6 +28,8 @@ pub(in crate::api) enum Guard {
     /// Configuration items as files: of the cloud's own API, so with its form of refusal.
     KieFile,
     Sae,
+    /// Requests that are signed in their parameters.
+    Ccs,
     /// What sees to accounts: nothing but an account may.
     Accounts,
 }
@@ -44,7 +47,8 @@ impl Guard {
         match self {
             Guard::Ats | Guard::Registry | Guard::Kie | Guard::KieFile => scheme == signed::SDK,
             Guard::Sae => [signed::ACS3, signed::ROA].contains(&scheme),
-            Guard::Accounts => false,
+            // The former are signed in their parameters.
+            Guard::Ccs | Guard::Accounts => false,
         }
     }
 
@@ -62,6 +66,10 @@ impl Guard {
             Guard::Sae => {
                 "a token of auth.tokens in X-Auth-Token, or sign the request by ACS3-HMAC-SHA256, or by acs (ROA, \
                  HMAC-SHA1), with a key of auth.credentials"
+            }
+            Guard::Ccs => {
+                "a token of auth.tokens in the header X-Auth-Token, or sign the parameters by HmacSHA1 or HmacSHA256 with \
+                 a key of auth.credentials"
             }
             Guard::Accounts => "Authorization: Bearer with a token of /v4/token",
         }
@@ -91,6 +99,9 @@ pub(in crate::api) async fn layer(
 
 /// Who this is. The body is given on, read or not.
 async fn admit(context: &Shared, guard: Guard, head: &Parts, body: Body) -> Result<(Caller, Body), Fault> {
+    if guard == Guard::Ccs {
+        return qcloud::admit(context, head, body).await;
+    }
     match present(&context.auth, guard, head)? {
         Presented::Caller(caller) => Ok((caller, body)),
         Presented::Claim(claim, secret) => {
@@ -109,14 +120,12 @@ enum Presented<'a> {
 }
 
 fn present<'a>(auth: &'a Auth, guard: Guard, head: &'a Parts) -> Result<Presented<'a>, Fault> {
-    let mut tokens = head.headers.get_all(TOKEN).iter().peekable();
-    let has_token = guard.takes_tokens() && tokens.peek().is_some();
-    if guard.takes_tokens()
-        && let Some(number) = tokens.find_map(|token| auth.keys.token(token.as_bytes().trim_ascii()))
-    {
-        let name = format!("token {number}");
-        return Ok(Presented::Caller(Caller { name, scheme: Scheme::Token, roles: Vec::new() }));
-    }
+    let by_token = if guard.takes_tokens() { by_token(auth, head) } else { None };
+    let has_token = match by_token {
+        Some(Ok(caller)) => return Ok(Presented::Caller(caller)),
+        Some(Err(Unknown)) => true,
+        None => false,
+    };
     let mut values = head.headers.get_all(header::AUTHORIZATION).iter();
     let Some(authorization) = values.next() else {
         return Err(if has_token { Fault::Token } else { Fault::Missing });
@@ -141,6 +150,20 @@ fn present<'a>(auth: &'a Auth, guard: Guard, head: &'a Parts) -> Result<Presente
         return Err(Fault::Skewed(header, behind / 1_000_000));
     }
     Ok(Presented::Claim(claim, secret))
+}
+
+/// A token that the settings do not have.
+pub(super) struct Unknown;
+
+/// Who a token says that this is; none where there is no token.
+pub(super) fn by_token(auth: &Auth, head: &Parts) -> Option<Result<Caller, Unknown>> {
+    let mut tokens = head.headers.get_all(TOKEN).iter().peekable();
+    tokens.peek()?;
+    let known = tokens.find_map(|token| auth.keys.token(token.as_bytes().trim_ascii())).map(|number| {
+        let name = format!("token {number}");
+        Caller { name, scheme: Scheme::Token, roles: Vec::new() }
+    });
+    Some(known.ok_or(Unknown))
 }
 
 fn bearer(auth: &Auth, token: &str) -> Result<Caller, Fault> {

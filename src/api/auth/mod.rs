@@ -1,11 +1,12 @@
-//! Who may come in. Off by default; with a key, a token or root's password in the settings, the ATS, ServiceComb, kie and
-//! SAE APIs are closed to everybody who presents nothing of these.
+//! Who may come in. Off by default; with a key, a token or root's password in the settings, the ATS, ServiceComb, kie, SAE
+//! and CCS APIs are closed to everybody who presents nothing of these.
 //!
 //! In: a request's head, and its body where that is signed. Out: the request with its [`Caller`], or a refusal in the
 //! dialect's own form that says what was wrong and what to do.
 //!
 //! * [`guard`]: what stands before a dialect's routes; one valid credential of a scheme of the dialect is enough.
 //! * [`signed`]: requests that are signed with a key; [`canonical`] has their one spelling.
+//! * [`qcloud`]: requests that are signed in their parameters; [`nonces`] remembers those that came.
 //! * [`keys`]: the settings' keys and tokens.
 //! * [`rbac`]: ServiceComb's accounts and their tokens ([`jwt`], [`password`], [`attempts`]), kept by the registry
 //!   and asked for over [`routes`].
@@ -14,7 +15,7 @@
 //! Invariants:
 //! * secrets are compared in constant time, and nothing prints one;
 //! * no head makes the server do more than in proportion to its length, and no body is read for somebody whose id is
-//!   not known;
+//!   not known, but a small one where the body is what names it;
 //! * a digest of the body that is declared is compared with the body that came.
 
 mod attempts;
@@ -26,11 +27,14 @@ mod forms;
 mod guard;
 mod jwt;
 mod keys;
+mod nonces;
 mod password;
+mod qcloud;
 mod rbac;
 mod routes;
 mod signed;
 
+pub(super) use canonical::parameters;
 pub(super) use guard::{Guard, layer};
 pub(super) use routes::{ACCOUNT_ROUTES, LOGIN_ROUTES};
 
@@ -39,6 +43,7 @@ use crate::config::AuthConfig;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use keys::Keys;
+use nonces::Nonces;
 use rbac::{ADMIN, Rbac};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -81,6 +86,7 @@ pub struct Auth {
     keys: Keys,
     clock_skew: Duration,
     clock: Arc<dyn Clock>,
+    nonces: Nonces,
     /// None where there are no accounts.
     rbac: Option<Rbac>,
 }
@@ -94,7 +100,8 @@ impl Auth {
             false => Some(Rbac::open(&config.root_password, registry, clock.clone()).await?),
         };
         tracing::info!("{}", who_may_come_in(config));
-        Ok(Auth { keys, clock_skew: config.clock_skew, clock, rbac })
+        let nonces = Nonces::new(config.credentials.len());
+        Ok(Auth { keys, clock_skew: config.clock_skew, clock, nonces, rbac })
     }
 
     /// Whether anybody is to be refused at all.
@@ -112,16 +119,17 @@ fn who_may_come_in(auth: &AuthConfig) -> String {
     ];
     let given: Vec<&str> = settings.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
     match given[..] {
-        [] => "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and \
-               auth.root_password is set"
+        [] => "the ATS, ServiceComb, kie, SAE and CCS APIs are open to everybody: none of auth.credentials, \
+               auth.tokens and auth.root_password is set"
             .to_owned(),
         ["auth.root_password"] => {
-            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS and SAE APIs \
-             are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is set"
-                .to_owned()
+            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS, SAE and \
+             CCS APIs are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is \
+             set"
+            .to_owned()
         }
         _ => format!(
-            "the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by {}",
+            "the ATS, ServiceComb, kie, SAE and CCS APIs are closed to all but those known by {}",
             given.join(", ")
         ),
     }
@@ -143,11 +151,11 @@ mod tests {
             ..AuthConfig::default()
         };
         let known_by =
-            |names| format!("the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by {names}");
+            |names| format!("the ATS, ServiceComb, kie, SAE and CCS APIs are closed to all but those known by {names}");
         assert_eq!(
             who_may_come_in(&auth(false, false, false)),
-            "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, auth.tokens and \
-             auth.root_password is set"
+            "the ATS, ServiceComb, kie, SAE and CCS APIs are open to everybody: none of auth.credentials, auth.tokens \
+             and auth.root_password is set"
         );
         assert_eq!(who_may_come_in(&auth(false, true, false)), known_by("auth.tokens"));
         assert_eq!(
@@ -156,8 +164,9 @@ mod tests {
         );
         assert_eq!(
             who_may_come_in(&auth(false, false, true)),
-            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS and SAE \
-             APIs are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is set"
+            "the ServiceComb and kie APIs are closed to all but those known by auth.root_password; the ATS, SAE and \
+             CCS APIs are closed to everybody: they have no accounts, and neither auth.credentials nor auth.tokens is \
+             set"
         );
     }
 }

@@ -28,7 +28,7 @@ fn raw(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn expand(encoding: Encoding, bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
-    decompress(encoding, bytes, limit, &mut Budget::new(ROOM).charge())
+    decompress(encoding, bytes, limit, &mut Budget::new(ROOM).charge(), SPANS)
 }
 
 /// Text that is longer than several steps and does not repeat exactly.
@@ -77,8 +77,14 @@ fn a_stream_that_was_cut_anywhere_is_refused() {
 
 #[test]
 fn what_is_no_gzip_is_refused_in_the_peers_words() {
-    let refusal = expand(Encoding::Gzip, b"[]", ROOM).unwrap_err();
-    assert!(refusal.message.starts_with("Cannot gunzip spans\n"), "{}", refusal.message);
+    for (what, encoding, said) in [
+        (SPANS, Encoding::Gzip, "Cannot gunzip spans"),
+        (SPANS, Encoding::Deflate, "Cannot inflate spans"),
+        (ANY, Encoding::Gzip, "Cannot gunzip the body"),
+    ] {
+        let refusal = decompress(encoding, b"[]", ROOM, &mut Budget::new(ROOM).charge(), what).unwrap_err();
+        assert_eq!((refusal.status.as_u16(), refusal.message.lines().next()), (400, Some(said)));
+    }
 }
 
 #[test]
@@ -86,12 +92,12 @@ fn a_bomb_is_refused_at_the_limit_and_costs_no_more_than_it() {
     let bomb = gzip(&vec![b' '; 10 << 20]);
     let budget = Budget::new(ROOM);
     let mut charge = budget.charge();
-    let refusal = decompress(Encoding::Gzip, &bomb, 1 << 20, &mut charge).unwrap_err();
+    let refusal = decompress(Encoding::Gzip, &bomb, 1 << 20, &mut charge, SPANS).unwrap_err();
     assert_eq!(refusal.status, 413);
     assert_eq!(
         refusal.message,
         "the body is larger than 1MiB\n\
-         ingest.max_decompressed_bytes: send fewer spans a request, or raise it with --ingest-max-decompressed-bytes"
+         ingest.max_decompressed_bytes: send less in a request, or raise it with --ingest-max-decompressed-bytes"
     );
     // What was taken while it grew: the limit and a step or two.
     let mut rest = budget.charge();
@@ -106,7 +112,7 @@ fn what_an_expanded_body_takes_is_what_is_charged_for_it_and_no_more_than_the_li
         for (encoding, bytes) in [(Encoding::Gzip, gzip(&plain)), (Encoding::Deflate, zlib(&plain))] {
             let budget = Budget::new(ROOM);
             let mut charge = budget.charge();
-            let expanded = decompress(encoding, &bytes, limit, &mut charge).unwrap();
+            let expanded = decompress(encoding, &bytes, limit, &mut charge, SPANS).unwrap();
             assert_eq!(expanded.len(), length);
             let taken = expanded.capacity();
             assert!(taken <= limit + STEP, "{encoding:?} {length}: {taken}");
@@ -134,7 +140,7 @@ fn a_stream_that_was_given_up_is_charged_no_longer() {
     let mut charge = budget.charge();
     let mut broken = gzip(&vec![b'x'; 3 * STEP]);
     broken.truncate(broken.len() - 8);
-    decompress(Encoding::Gzip, &broken, ROOM, &mut charge).unwrap_err();
+    decompress(Encoding::Gzip, &broken, ROOM, &mut charge, ANY).unwrap_err();
     assert!(budget.charge().grow(ROOM));
 }
 
@@ -152,7 +158,7 @@ fn expanding_beyond_what_all_requests_may_hold_is_overload() {
     let budget = Budget::new(1 << 20);
     let mut other = budget.charge();
     assert!(other.grow(1));
-    let refusal = decompress(Encoding::Gzip, &gzip(&vec![b' '; 2 << 20]), ROOM, &mut budget.charge()).unwrap_err();
+    let refusal = decompress(Encoding::Gzip, &gzip(&vec![b' '; 2 << 20]), ROOM, &mut budget.charge(), ANY).unwrap_err();
     assert_eq!(refusal.status, 503);
 }
 

@@ -4,7 +4,7 @@
 //! `application/x-protobuf` are the binary ones, and whatever else stands there, or nothing, is JSON. An answer is
 //! given once the spans are durable.
 
-use super::super::metrics::Transport;
+use super::super::metrics::{Kind, Transport};
 use super::super::{Context, Refusal, Shared, body, grpc, post_spans, project, take_spans};
 use crate::codec::zipkin::{Format, proto3};
 use crate::model::Scope;
@@ -55,11 +55,11 @@ pub(super) async fn report(State(context): State<Shared>, request: Request<Body>
     if let Err(refusal) = grpc::expect_call(&head) {
         return refusal.into_response();
     }
-    let mut counted = context.metrics.message(Transport::Grpc);
+    let mut counted = context.metrics.message(Kind::Spans, Transport::Grpc);
     let reported = async {
         // Before a byte is read: an overloaded server should not buffer what it cannot take.
         context.ingest.admit()?;
-        let message = grpc::read(&context, &head.headers, body).await?;
+        let message = grpc::read(&context, &head.headers, body, body::SPANS).await?;
         take_spans(&context, &mut counted, message, scope(&context, &head.headers)?, proto3::decode).await?;
         Ok(Vec::new())
     };

@@ -8,6 +8,7 @@
 //! Invariant: the rows of a file are sorted by project, cluster, namespace, service (those of none first), last-seen, uid.
 
 pub mod directory;
+pub mod lookup;
 pub mod rows;
 pub mod schema;
 pub mod writer;

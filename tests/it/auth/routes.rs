@@ -17,7 +17,7 @@ fn refusal_of(path: &str) -> Option<(u16, &'static [&'static str])> {
     const SAE: &[&str] = &["Code", "ErrorCode", "HostId", "Message", "Recommend", "RequestId", "Success", "TraceId"];
     let of_project = path.strip_prefix("/v1/{project_id}/");
     match of_project.and_then(|rest| rest.split('/').next()) {
-        Some("ats" | "atps") => Some((401, &["errorCode", "errorMessage", "responseInfo"])),
+        Some("ats" | "atps" | "events" | "traces") => Some((401, &["errorCode", "errorMessage", "responseInfo"])),
         // As the cloud has it.
         Some("kie") if path.ends_with("/kie/file") || path.ends_with("/kie/download") => {
             Some((401, &["detail", "error_code", "error_msg"]))

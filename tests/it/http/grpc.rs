@@ -1,113 +1,16 @@
-//! Spans over gRPC, by a client of HTTP/2 that shows what is on the wire.
+//! Spans over gRPC.
 
+use crate::support::grpc::{Client, NOTHING, framed as message, full, gzip};
 use crate::support::server::Server;
 use crate::support::zipkin;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures::{StreamExt, stream};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Body, Frame};
-use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper::{HeaderMap, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::convert::Infallible;
-use std::io::Write;
-use tokio::runtime::Runtime;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 
 const METHOD: &str = "/zipkin.proto3.SpanService/Report";
 const V2: &[u8] =
     br#"[{"traceId":"000000000000000a","id":"0000000000000002","name":"get","timestamp":1506260836597000}]"#;
-
-/// What an empty message looks like.
-const NOTHING: [u8; 5] = [0; 5];
-
-/// What came back.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    /// Whether the head was all of it.
-    ended: bool,
-    body: Vec<u8>,
-    trailers: Option<HeaderMap>,
-}
-
-impl Answer {
-    /// The code, and the message decoded, of a call that was refused in the head.
-    fn refusal(&self) -> (&str, String) {
-        assert_eq!((self.status, self.ended, self.body.len(), &self.trailers), (200, true, 0, &None), "{self:?}");
-        assert_eq!(self.headers["content-type"], "application/grpc");
-        let message = self.headers["grpc-message"].to_str().unwrap().replace('+', "%2B");
-        let message = url::form_urlencoded::parse(message.as_bytes()).next().unwrap().0.into_owned();
-        (self.headers["grpc-status"].to_str().unwrap(), message)
-    }
-
-    /// Asserts that the call went well.
-    fn expect_ok(&self) {
-        assert_eq!((self.status, &self.body[..]), (200, &NOTHING[..]), "{self:?}");
-        assert_eq!(self.headers["content-type"], "application/grpc");
-        assert_eq!(self.headers.get("grpc-status"), None);
-        let trailers = self.trailers.as_ref().unwrap();
-        assert_eq!((trailers.len(), &trailers["grpc-status"]), (1, &"0".parse().unwrap()));
-    }
-}
-
-type Outgoing = BoxBody<Bytes, Infallible>;
-
-/// A connection.
-struct Client {
-    runtime: Runtime,
-    sender: SendRequest<Outgoing>,
-    url: String,
-}
-
-impl Client {
-    fn connect(server: &Server) -> Client {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let sender = runtime.block_on(async {
-            let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
-            let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-            tokio::spawn(connection);
-            sender
-        });
-        Client { runtime, sender, url: format!("http://{}{METHOD}", server.address) }
-    }
-
-    fn call(&mut self, body: Vec<u8>) -> Answer {
-        self.call_with(&[], Full::new(Bytes::from(body)).boxed())
-    }
-
-    /// A call with more headers, or with others than usual.
-    fn call_with(&mut self, headers: &[(&'static str, &str)], body: Outgoing) -> Answer {
-        let mut request = Request::post(&self.url).body(body).unwrap();
-        let usual = [("content-type", "application/grpc"), ("te", "trailers")];
-        for (name, value) in usual.iter().chain(headers) {
-            request.headers_mut().insert(*name, value.parse().unwrap());
-        }
-        self.runtime.block_on(async {
-            let response = self.sender.send_request(request).await.unwrap();
-            let (head, body) = response.into_parts();
-            let ended = body.is_end_stream();
-            let body = body.collect().await.unwrap();
-            let trailers = body.trailers().cloned();
-            let body = body.to_bytes().to_vec();
-            Answer { status: head.status.as_u16(), headers: head.headers, ended, body, trailers }
-        })
-    }
-}
-
-/// A message with its prefix.
-fn message(compressed: u8, bytes: &[u8]) -> Vec<u8> {
-    [&[compressed][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn spans() -> Vec<u8> {
     zipkin::proto3(&zipkin::read(V2))
@@ -117,7 +20,7 @@ fn spans() -> Vec<u8> {
 fn a_reported_span_is_there_at_once_and_after_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    Client::connect(&server).call(message(0, &spans())).expect_ok();
+    Client::connect(&server, METHOD).call(message(0, &spans())).expect_ok();
     assert_eq!(server.get("/api/v2/trace/a").text().as_bytes(), V2);
     server.kill();
     let server = Server::start(dir.path());
@@ -128,8 +31,7 @@ fn a_reported_span_is_there_at_once_and_after_a_kill() {
 fn messages_may_be_empty_compressed_or_in_pieces() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    let mut client = Client::connect(&server);
-    let full = |bytes: Vec<u8>| Full::new(Bytes::from(bytes)).boxed();
+    let mut client = Client::connect(&server, METHOD);
     client.call(NOTHING.to_vec()).expect_ok();
     assert_eq!(server.get("/api/v2/trace/a").status, 404);
     client.call_with(&[("grpc-encoding", "gzip")], full(message(1, &gzip(&spans())))).expect_ok();
@@ -153,7 +55,7 @@ fn messages_may_be_empty_compressed_or_in_pieces() {
 fn what_is_wrong_with_a_call_is_told_by_code_and_message() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--ingest-max-body-bytes", "1KiB", "--ingest-max-spans", "1"]);
-    let mut client = Client::connect(&server);
+    let mut client = Client::connect(&server, METHOD);
     let two = message(0, &spans().repeat(2));
     let table: [(&str, Vec<u8>, &str, &str); 13] = [
         (
@@ -177,7 +79,7 @@ fn what_is_wrong_with_a_call_is_told_by_code_and_message() {
         ("identity", two, "8", "more than 1 spans reading List<Span> from proto3"),
     ];
     for (encoding, body, code, peer) in table {
-        let answer = client.call_with(&[("grpc-encoding", encoding)], Full::new(Bytes::from(body)).boxed());
+        let answer = client.call_with(&[("grpc-encoding", encoding)], full(body));
         let (found, message) = answer.refusal();
         assert_eq!((found, message.lines().next().unwrap()), (code, peer), "{message}");
         assert_eq!(message.lines().count(), 2, "no place and remedy: {message}");
@@ -195,7 +97,7 @@ fn a_place_and_a_remedy_follow_the_peers_text() {
     let bad = [spans(), vec![10, 3, 0x1a, 1, 1]].concat();
     let byte = bad.len();
     assert_eq!(
-        Client::connect(&server).call(message(0, &bad)).refusal(),
+        Client::connect(&server, METHOD).call(message(0, &bad)).refusal(),
         (
             "3",
             format!("Missing : traceId reading List<Span> from proto3\n$[1], byte {byte}: every span needs both ids")
@@ -207,7 +109,7 @@ fn a_place_and_a_remedy_follow_the_peers_text() {
 fn an_overloaded_server_is_unavailable() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--ingest-max-inflight-bytes", "1KiB"]);
-    let mut client = Client::connect(&server);
+    let mut client = Client::connect(&server, METHOD);
     let mut first = server.connect();
     let head = "POST /api/v2/spans HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 1002\r\n\r\n";
     let refused = loop {
@@ -231,7 +133,7 @@ fn a_message_that_does_not_come_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--server-body-timeout", "50ms"]);
     let begun = stream::iter([Ok(Frame::data(Bytes::from_static(&NOTHING[..3])))]).chain(stream::pending());
-    let answer = Client::connect(&server).call_with(&[], BodyExt::boxed(StreamBody::new(begun)));
+    let answer = Client::connect(&server, METHOD).call_with(&[], BodyExt::boxed(StreamBody::new(begun)));
     let (code, message) = answer.refusal();
     assert_eq!((code, message.lines().next().unwrap()), ("4", "the body did not arrive in time"));
 }
@@ -240,8 +142,7 @@ fn a_message_that_does_not_come_is_given_up() {
 fn isolated_projects_are_named_by_metadata() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--projects", "isolated"]);
-    let mut client = Client::connect(&server);
-    let full = |bytes: Vec<u8>| Full::new(Bytes::from(bytes)).boxed();
+    let mut client = Client::connect(&server, METHOD);
     client.call_with(&[("x-scope-orgid", "a")], full(message(0, &spans()))).expect_ok();
     let status = |headers: &[(&str, &str)]| server.connect().send("GET", "/api/v2/trace/a", headers, b"").status;
     assert_eq!((status(&[("x-scope-orgid", "a")]), status(&[])), (200, 404));
@@ -253,9 +154,9 @@ fn isolated_projects_are_named_by_metadata() {
 fn what_is_no_call_is_refused_as_http_does() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    let mut client = Client::connect(&server);
+    let mut client = Client::connect(&server, METHOD);
     for content_type in ["application/json", "application/grpc-web", "application/grpc+json"] {
-        let body = Full::new(Bytes::from(message(0, &spans()))).boxed();
+        let body = full(message(0, &spans()));
         let answer = client.call_with(&[("content-type", content_type)], body);
         assert_eq!((answer.status, answer.headers.get("grpc-status")), (415, None), "{content_type}");
     }

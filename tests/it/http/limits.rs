@@ -20,7 +20,7 @@ fn a_body_over_the_limit_is_refused_with_the_setting_that_says_so() {
     let server = Server::start_with(dir.path(), &["--ingest-max-body-bytes", "1KiB"]);
     let mut client = server.connect();
     let text = "the body is larger than 1KiB\n\
-                ingest.max_body_bytes: send fewer spans a request, or raise it with --ingest-max-body-bytes\n";
+                ingest.max_body_bytes: send less in a request, or raise it with --ingest-max-body-bytes\n";
     let answer = client.send("POST", "/api/v2/spans", &[], &[b' '; 1025]);
     assert_eq!((answer.status, answer.text()), (413, text));
     // In chunks the length is not known before.

@@ -19,10 +19,12 @@ use spanlake::clock::ManualClock;
 use spanlake::codec::stored::{self, Batch};
 use spanlake::error::{Error, Result};
 use spanlake::fs::Fs;
+use spanlake::lake::events::rows::Rows as EventFileRows;
 use spanlake::lake::spans::rows::Rows;
-use spanlake::model::{Annotation, Endpoint, Kind, Scope, Span, TraceId};
+use spanlake::model::event::{Object, Source};
+use spanlake::model::{Annotation, Endpoint, Event, Kind, Scope, ServiceEvent, Span, TraceId};
 use spanlake::query::trace::{TraceCursor, TraceQuery};
-use spanlake::store::{EncodedBatch, Snapshot, Store, StoreConfig};
+use spanlake::store::{EncodedBatch, EncodedEvents, Snapshot, Store, StoreConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,6 +99,42 @@ fn batch(project: &str, spans: &[Span<'_>]) -> EncodedBatch {
     EncodedBatch::index(bytes.into()).expect("what was just encoded")
 }
 
+/// Numbers from here on are of events.
+const EVENTS: u64 = 1_000;
+
+/// The event of that number, like no other.
+fn event(number: u64) -> ServiceEvent<'static> {
+    let seen = NOW - 1_000 * (number as i64 % 4);
+    ServiceEvent::from(Event {
+        cluster: "default".into(),
+        namespace: if number.is_multiple_of(3) { "shop".into() } else { "default".into() },
+        uid: format!("uid-{number}").into(),
+        name: format!("web.{number}").into(),
+        object: Object { kind: "Pod".into(), name: format!("web-{}", number % 2).into(), ..Object::default() },
+        level: "Warning".into(),
+        reason: "BackOff".into(),
+        message: format!("message {number}").into(),
+        action: "".into(),
+        source: Source::default(),
+        first_seen: seen - 5,
+        last_seen: seen,
+        count: number as i64,
+        labels: vec![("app", "web".into())],
+        owners: Vec::new(),
+    })
+}
+
+/// Sends one event as a request.
+async fn send_event(store: &Store, number: u64) -> Result<u64> {
+    let bytes = stored::events::encode(project(number), NOW, &[event(number)]);
+    store.append(EncodedEvents::index(bytes.into()).expect("what was just encoded")).await
+}
+
+/// Sends the span or the event of that number.
+async fn send_either(store: &Store, number: u64) -> Result<u64> {
+    if number < EVENTS { send(store, number).await } else { send_event(store, number).await }
+}
+
 /// Sends one span as a request.
 async fn send(store: &Store, number: u64) -> Result<u64> {
     store.append(batch(project(number), &[span(number)])).await
@@ -133,6 +171,63 @@ fn rows(snapshot: &Snapshot) -> Result<Counts> {
     Ok(counts)
 }
 
+/// What rows there are of each event that lies in the files and in memory, by its project and uid.
+type EventRows = BTreeMap<(String, String), Vec<ServiceEvent<'static>>>;
+
+/// The events in the files and in memory, as they lie there.
+fn event_rows(snapshot: &Snapshot) -> Result<EventRows> {
+    let mut found = EventRows::new();
+    let mut add = |project: &str, row: ServiceEvent<'_>| {
+        let row =
+            ServiceEvent { service: row.service.map(|name| name.into_owned().into()), event: row.event.into_owned() };
+        found.entry((project.to_owned(), row.event.uid.to_string())).or_default().push(row);
+    };
+    for file in snapshot.events.files.iter() {
+        let mut rows_read = 0;
+        let mut scan = file.scan(None, 1_000).map_err(|e| Error::damaged(e.to_string()))?;
+        while let Some(batch) = scan.next_batch().map_err(|e| Error::damaged(e.to_string()))? {
+            let rows = EventFileRows::of(&batch).map_err(|e| Error::damaged(e.to_string()))?;
+            for row in 0..rows.len() {
+                add(rows.project(row), rows.event(row).map_err(|e| Error::damaged(e.to_string()))?);
+            }
+            rows_read += rows.len() as u64;
+        }
+        assert_eq!(rows_read, file.info().rows, "the table's log knows how many rows {} has", file.info().path);
+    }
+    for memtable in &snapshot.events.memtables {
+        for bytes in memtable.batches() {
+            let mut batch = stored::events::Batch::open(&bytes).expect("a batch");
+            while let Some(place) = batch.next_event().expect("an event") {
+                let body = &bytes[place.offset..place.offset + place.len];
+                add(&batch.project, stored::events::decode_event(body).expect("an event"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// As [`check`] does for spans.
+fn check_events(store: &Store, sent: &BTreeSet<u64>, acknowledged: &BTreeSet<u64>) -> std::result::Result<(), String> {
+    let found = event_rows(&store.snapshot()).map_err(|e| e.to_string())?;
+    let mut expected = EventRows::new();
+    for number in sent {
+        let key = (project(*number).to_owned(), format!("uid-{number}"));
+        if found.contains_key(&key) {
+            expected.insert(key, vec![event(*number)]);
+        } else if acknowledged.contains(number) {
+            return Err(format!("event {number} was acknowledged and is gone"));
+        }
+    }
+    if found != expected {
+        return Err(format!("of events there are {found:?}, not {expected:?}"));
+    }
+    let status = store.status();
+    if status.memory_events + status.table_events as usize != found.len() {
+        return Err(format!("{} events are there, and the status is {status:?}", found.len()));
+    }
+    Ok(())
+}
+
 /// A trace as a lookup answers it, and the files that it could not read.
 fn lookup(snapshot: &Snapshot, project: &str, low: u64) -> Result<(Vec<Span<'static>>, Vec<String>)> {
     let query = TraceQuery {
@@ -153,10 +248,16 @@ fn lookup(snapshot: &Snapshot, project: &str, low: u64) -> Result<(Vec<Span<'sta
 /// Each acknowledged span is there once, each other one that was sent at most once, and nothing else; in the files and
 /// in memory, and by lookups. A text says what is not so.
 fn check(store: &Store, sent: &BTreeSet<u64>, acknowledged: &BTreeSet<u64>) -> std::result::Result<(), String> {
+    let halves = |numbers: &BTreeSet<u64>| {
+        (numbers.range(..EVENTS).copied().collect(), numbers.range(EVENTS..).copied().collect())
+    };
+    let ((sent, sent_events), (acknowledged, acknowledged_events)): ((BTreeSet<u64>, _), (BTreeSet<u64>, _)) =
+        (halves(sent), halves(acknowledged));
+    check_events(store, &sent_events, &acknowledged_events)?;
     let snapshot = store.snapshot();
     let counts = rows(&snapshot).map_err(|e| e.to_string())?;
     let mut expected = BTreeMap::new();
-    for number in sent {
+    for number in &sent {
         let key = (project(*number).to_owned(), number + 1);
         match counts.get(&key) {
             Some(1) => {
@@ -186,21 +287,26 @@ fn check(store: &Store, sent: &BTreeSet<u64>, acknowledged: &BTreeSet<u64>) -> s
     Ok(())
 }
 
-/// The numbers of the spans that are there.
+/// The numbers of the spans and events that are there.
 fn present(store: &Store) -> BTreeSet<u64> {
-    let counts = rows(&store.snapshot()).expect("rows");
-    counts.into_keys().map(|(_, id)| id - 1).collect()
+    let snapshot = store.snapshot();
+    let spans = rows(&snapshot).expect("rows").into_keys().map(|(_, id)| id - 1);
+    let number = |uid: String| uid.trim_start_matches("uid-").parse().expect("a number");
+    let events = event_rows(&snapshot).expect("rows").into_keys().map(|(_, uid)| number(uid));
+    spans.chain(events).collect()
 }
 
-/// Names below the table's folder that belong to no snapshot and no version of the table.
+/// Names below the tables' folders that belong to no snapshot and no version of a table.
 fn litter(fs: &SimFs, store: &Store) -> Vec<PathBuf> {
-    let live: BTreeSet<PathBuf> = store.snapshot().files.iter().map(|file| file.path().to_owned()).collect();
-    let table = StoreConfig::table_dir(Path::new(DATA));
-    let log = table.join("_delta_log");
-    let below: Vec<PathBuf> = fs.files().into_iter().map(|(path, _)| path).filter(|p| p.starts_with(&table)).collect();
+    let snapshot = store.snapshot();
+    let files = snapshot.files.iter().chain(snapshot.events.files.iter());
+    let live: BTreeSet<PathBuf> = files.map(|file| file.path().to_owned()).collect();
+    let tables = [StoreConfig::table_dir(Path::new(DATA)), StoreConfig::events_dir(Path::new(DATA))];
     let is_litter = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with('.') || (!path.starts_with(&log) && !live.contains(path))
+        let in_log = tables.iter().any(|table| path.starts_with(table.join("_delta_log")));
+        name.starts_with('.') || (!in_log && !live.contains(path))
     };
-    below.into_iter().filter(is_litter).collect()
+    let below = |path: &PathBuf| tables.iter().any(|table| path.starts_with(table));
+    fs.files().into_iter().map(|(path, _)| path).filter(|path| below(path) && is_litter(path)).collect()
 }

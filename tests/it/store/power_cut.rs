@@ -64,13 +64,14 @@ impl Site {
             "" => "the data folder",
             "/wal" => "the folder of the log",
             "/tables/spans/_delta_log" => "the folder of the table's log",
+            "/tables/events/_delta_log" => "the folder of the log of the events' table",
             path if path.contains("node-id") => "the node's id",
             path if path.starts_with("/wal/") => "a segment",
             // One place in the code; a hint that cannot be read is passed over, a checkpoint cannot be.
             path if path.ends_with(".checkpoint.parquet") || path.ends_with("_last_checkpoint") => "a checkpoint",
-            path if path.ends_with(".json") => "an entry of the table's log",
+            path if path.ends_with(".json") => "an entry of a table's log",
             path if path.ends_with(".parquet") => "a data file",
-            path if path.starts_with("/tables/spans/day=") => "a folder of data files",
+            path if path.contains("/day=") => "a folder of data files",
             path => panic!("what is synced at {path}?"),
         };
         let after = op.after.filter(|_| op.kind == OpKind::SyncDir && phase == Phase::Running);
@@ -111,10 +112,13 @@ async fn workload(fs: Tap, told: &Mutex<Told>) -> Result<()> {
     let mut next = 0;
     let mut store = open(fs.clone()).await?;
     for round in 0..4 {
-        for _ in 0..3 {
-            told.lock().expect("a lock").sent.insert(next);
-            send(&store, next).await?;
-            told.lock().expect("a lock").acknowledged.insert(next);
+        // Spans and events, spans alone, events alone, and both again.
+        for sent in 0..3 {
+            let event = round == 2 || (round != 1 && sent == 1);
+            let number = if event { EVENTS + next } else { next };
+            told.lock().expect("a lock").sent.insert(number);
+            send_either(&store, number).await?;
+            told.lock().expect("a lock").acknowledged.insert(number);
             next += 1;
         }
         match round {
@@ -186,6 +190,9 @@ async fn survives(image: &Image, cut: Cut, sites: &Sites) -> std::result::Result
     sent.insert(late);
     send(&store, late).await.map_err(|e| e.to_string())?;
     seen.insert(late);
+    sent.insert(EVENTS + late);
+    send_event(&store, EVENTS + late).await.map_err(|e| e.to_string())?;
+    seen.insert(EVENTS + late);
     check(&store, &sent, &seen).map_err(|e| format!("after a compaction: {e}"))?;
     store.flush().await.map_err(|e| e.to_string())?;
     check(&store, &sent, &seen).map_err(|e| format!("after a flush: {e}"))?;

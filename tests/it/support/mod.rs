@@ -1,6 +1,7 @@
 //! What the tests share: the real binary as a child process, the databases that it can run over, a disk that forgets what
-//! was not synced, and Zipkin's formats as others write them.
+//! was not synced, a client of gRPC, and Zipkin's formats as others write them.
 
+pub mod grpc;
 pub mod registry;
 pub mod server;
 pub mod sim_fs;

@@ -2,13 +2,15 @@
 
 use super::super::fixture::Signed;
 use super::super::keys::Keys;
+use super::super::nonces::Nonces;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{AuthConfig, Credential, Secret};
 use std::sync::Arc;
 use std::time::Duration;
 
-const ALL: [Guard; 6] = [Guard::Ats, Guard::Registry, Guard::Kie, Guard::KieFile, Guard::Sae, Guard::Accounts];
+const ALL: [Guard; 7] =
+    [Guard::Ats, Guard::Registry, Guard::Kie, Guard::KieFile, Guard::Sae, Guard::Ccs, Guard::Accounts];
 
 /// Lets in what signs with the fixture's keys, and one token, at the time of a claim.
 fn auth(signed: &Signed) -> (Auth, Arc<ManualClock>) {
@@ -21,7 +23,8 @@ fn auth(signed: &Signed) -> (Auth, Arc<ManualClock>) {
         ..AuthConfig::default()
     };
     let keys = Keys::new(&config).unwrap();
-    (Auth { keys, clock_skew: Duration::from_secs(900), clock: clock.clone(), rbac: None }, clock)
+    let nonces = Nonces::new(1);
+    (Auth { keys, clock_skew: Duration::from_secs(900), clock: clock.clone(), nonces, rbac: None }, clock)
 }
 
 /// What became of a head, in a word.
@@ -45,6 +48,7 @@ fn each_dialect_takes_the_schemes_that_are_its_own() {
         (Guard::Kie, [true, false, false]),
         (Guard::KieFile, [true, false, false]),
         (Guard::Sae, [false, true, true]),
+        (Guard::Ccs, [false, false, false]),
         (Guard::Accounts, [false, false, false]),
     ] {
         for (scheme, takes) in schemes.iter().zip(takes) {

@@ -1,0 +1,74 @@
+//! What clusters, namespaces and services the events tell of: the directories of files, and what is in memory.
+
+use super::KnownService;
+use super::damage::{Damage, defect};
+use crate::error::{Error, Result};
+use crate::lake::events::lookup::Lookup;
+use crate::stop::Stop;
+use crate::store::Snapshot;
+use std::collections::BTreeMap;
+
+/// Services of an answer, at most: some clusters have one for each run of a job.
+const MOST_SERVICES: usize = 250_000;
+
+/// A cluster, a namespace, a service.
+type Key = (String, String, Option<String>);
+
+/// The services that events tell of, in order: of one cluster, or of all. Blocks.
+///
+/// # Errors
+/// Too large, where there are more than an answer holds; busy, where it was to stop.
+pub fn services(snapshot: &Snapshot, project: &str, cluster: Option<&str>, stop: &Stop) -> Result<Vec<KnownService>> {
+    services_that(snapshot, project, cluster, &|_| true, stop)
+}
+
+/// As [`services`], those alone whose name (none for what belongs to no service) is wanted.
+pub fn services_that(
+    snapshot: &Snapshot,
+    project: &str,
+    cluster: Option<&str>,
+    is_wanted: &dyn Fn(Option<&str>) -> bool,
+    stop: &Stop,
+) -> Result<Vec<KnownService>> {
+    let mut known: BTreeMap<Key, (i64, i64)> = BTreeMap::new();
+    let mut add = |key: (&str, &str, Option<&str>), seen: (i64, i64)| {
+        let (cluster, namespace, service) = key;
+        let key = (cluster.to_owned(), namespace.to_owned(), service.map(str::to_owned));
+        let all = known.entry(key).or_insert(seen);
+        *all = (all.0.min(seen.0), all.1.max(seen.1));
+        match known.len() <= MOST_SERVICES {
+            true => Ok(()),
+            false => Err(Error::too_large(format!(
+                "the events tell of more than {MOST_SERVICES} services; ask for one cluster, or for the events of one service by its name"
+            ))),
+        }
+    };
+    for memtable in &snapshot.events.memtables {
+        stop.check()?;
+        for stored in memtable.all() {
+            let key = stored.sort_key().map_err(defect)?;
+            let is_of = cluster.is_none_or(|cluster| cluster == key.cluster) && is_wanted(key.service);
+            if is_of && stored.project().map_err(defect)? == project {
+                add((key.cluster, key.namespace, key.service), (key.last_seen, key.last_seen))?;
+            }
+        }
+    }
+    let mut damage = Damage::of(snapshot);
+    for file in snapshot.events.files.iter() {
+        stop.check()?;
+        let Some(lookup) = damage.unless(file, Lookup::open(file)) else { continue };
+        for number in lookup.entries_of(project, cluster, None, None) {
+            let Some(entry) = lookup.entries().get(number).filter(|entry| is_wanted(entry.service.as_deref())) else {
+                continue;
+            };
+            add((&entry.cluster, &entry.namespace, entry.service.as_deref()), entry.seen)?;
+        }
+    }
+    let known = known.into_iter().map(|((cluster, namespace, service), seen)| KnownService {
+        cluster,
+        namespace,
+        service,
+        seen,
+    });
+    Ok(known.collect())
+}

@@ -1,0 +1,709 @@
+//! A trace's context: what happened to its services shortly before it began and while it ran, and what the registry
+//! knows of them.
+//!
+//! A trace's services are those that recorded its spans, those at the other side of a call, and the applications of
+//! names in three parts (see [`crate::codec::zipkin::ats`]). Of each the events are told whose time touches the trace's,
+//! or the margin before it; the trace's time is that of its spans, as sent.
+//!
+//! **Which cluster and namespace.** Services of one name may run in several. Spans may tell where theirs ran, and only
+//! those of the service's own side count:
+//!
+//! | | the first of these that events of the trace's services know |
+//! |---|---|
+//! | cluster | the tags `k8s.cluster.name`, `k8s.cluster.uid`; the header `clusterId` that the span was posted with |
+//! | namespace | the tag `k8s.namespace.name`; the header `namespace` |
+//!
+//! What no such event tells of narrows nothing: agents and collectors may have different names for a cluster. A service
+//! that is not told to have run anywhere has the events of its name in all clusters and namespaces, and so has one that
+//! never recorded a span, a database say.
+
+use super::registered::version_order;
+use crate::codec::zipkin::ats;
+use crate::error::Result;
+use crate::events::{self, EventQuery, KnownService, Window};
+use crate::model::{Endpoint, ServiceEvent, Span};
+use crate::query::origin::Origin;
+use crate::query::trace::{TraceCursor, TraceQuery};
+use crate::registry::{Instance, Microservice, Registry, Tenant};
+use crate::stop::Stop;
+use crate::store::Snapshot;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Spans of a trace that are read; those that begin first.
+const MOST_SPANS: usize = 100_000;
+/// Services of an answer; those that come first in the trace.
+const MOST_SERVICES: usize = 200;
+/// Events of a service, and bytes of texts of all of them together.
+const MOST_EVENTS: usize = 50;
+const MOST_BYTES: usize = 4 << 20;
+/// Places, and versions, of a service that its spans tell.
+const MOST_TOLD: usize = 16;
+/// Clusters and namespaces in which a service is asked for one by one. Of a name that is in more, all are looked through.
+const MOST_ASKED: usize = 32;
+/// Endpoints of a registered service.
+const MOST_ENDPOINTS: usize = 10;
+/// Registered services of one name whose instances are looked at.
+const MOST_CANDIDATES: usize = 100;
+/// Instances of a service that are looked at.
+const MOST_INSTANCES: usize = 10_000;
+/// Tags that tell where a span was recorded, the better first.
+const CLUSTER_TAGS: [&str; 2] = ["k8s.cluster.name", "k8s.cluster.uid"];
+const NAMESPACE_TAG: &str = "k8s.namespace.name";
+const VERSION_TAGS: [&str; 2] = ["service.version", "version"];
+
+/// Which trace's context is asked for.
+#[derive(Clone, Debug)]
+pub struct ContextQuery {
+    pub trace: TraceQuery,
+    /// How long before the trace events count, in microseconds.
+    pub margin: i64,
+    /// Where a service may be registered; the first that knows it counts.
+    pub tenants: Vec<Tenant>,
+}
+
+/// What is known around a trace.
+#[derive(Clone, Debug, Default)]
+pub struct TraceContext {
+    /// None if no span tells a time; then there are no events either.
+    pub around: Option<Around>,
+    /// Whether the trace has more spans than were read.
+    pub truncated: bool,
+    /// By name.
+    pub services: Vec<ServiceContext>,
+    /// How many services more the spans that were read name.
+    pub services_left_out: usize,
+}
+
+/// When a trace was, in microseconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// When its first span began.
+    pub start: i64,
+    /// When its last span ended.
+    pub end: i64,
+    /// From when on events count: the margin before the start.
+    pub from: i64,
+}
+
+/// What is known of one of a trace's services.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceContext {
+    /// As the first of its spans has it.
+    pub name: String,
+    /// Where it ran; none where that is not known, so that events of everywhere count.
+    pub places: Vec<EventPlace>,
+    /// Last seen first; of those seen at the same time by cluster and uid.
+    pub events: Vec<ServiceEvent<'static>>,
+    /// How many events more there are.
+    pub events_left_out: usize,
+    /// None where it is not registered.
+    pub registered: Option<InShort>,
+}
+
+/// Where events count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventPlace {
+    /// None for all.
+    pub cluster: Option<String>,
+    /// None for all.
+    pub namespace: Option<String>,
+}
+
+/// What the registry knows of a service, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InShort {
+    /// Of the versions the one that the trace's spans tell, if it is registered; else the greatest that has instances;
+    /// else the greatest.
+    pub service: Arc<Microservice>,
+    /// Its instances that say that they are up.
+    pub up: usize,
+    /// Its instances that live.
+    pub total: usize,
+    /// Of its instances, in order.
+    pub endpoints: Vec<String>,
+    pub endpoints_left_out: usize,
+    /// How many more are registered under the name: other versions, in other applications and environments.
+    pub others: usize,
+}
+
+/// The context of a trace, none if there is no span of it; with the files that could not be read. Blocks.
+pub fn trace_context(
+    snapshot: &Snapshot,
+    registry: &Registry,
+    query: &ContextQuery,
+    stop: &Stop,
+) -> Result<(Option<TraceContext>, Vec<String>)> {
+    let (seen, mut damaged) = read(snapshot, &query.trace, stop)?;
+    let Some(seen) = seen else { return Ok((None, damaged)) };
+    let around = seen.time.map(|(start, end)| Around { start, end, from: start.saturating_sub(query.margin) });
+    let mut context = TraceContext {
+        around,
+        truncated: seen.truncated,
+        services: Vec::with_capacity(seen.services.len()),
+        services_left_out: seen.beyond.len(),
+    };
+    let project = &query.trace.project;
+    let is_wanted = |name: Option<&str>| name.is_some_and(|name| seen.services.contains_key(&name.to_lowercase()));
+    let known = match around {
+        Some(_) => events::services_that(snapshot, project, None, &is_wanted, stop)?,
+        None => Vec::new(),
+    };
+    let known = Known::of(&known);
+    if let Some(around) = around
+        && known.services.is_empty()
+    {
+        // A file that does not tell its services is named by a question alone.
+        let window = Window::LastSeen { from: around.from, to: around.from };
+        let (project, nobody) = (project.clone(), Some(String::new()));
+        let asked = EventQuery { project, cluster: None, namespace: None, service: nobody, window };
+        damaged.extend(events::find(snapshot, &asked, stop)?.damaged);
+    }
+    let mut registered = Registrations::of(registry, &query.tenants, &seen.services);
+    let mut room = MOST_BYTES;
+    for (folded, service) in seen.services {
+        stop.check()?;
+        let mut found = ServiceContext {
+            places: known.places(&service.told),
+            registered: registered.in_short(&folded, &service.versions),
+            name: service.name,
+            ..ServiceContext::default()
+        };
+        if let Some(around) = around {
+            for asked in known.questions(project, &folded, &found.places, around) {
+                let answer = events::find(snapshot, &asked, stop)?;
+                found.events.extend(answer.events);
+                damaged.extend(answer.damaged);
+            }
+            found.cut(&mut room);
+        }
+        context.services.push(found);
+    }
+    damaged.sort_unstable();
+    damaged.dedup();
+    Ok((Some(context), damaged))
+}
+
+impl ServiceContext {
+    /// Brings events into order and leaves out those that there is no room for.
+    fn cut(&mut self, room: &mut usize) {
+        fn key<'e>(told: &'e ServiceEvent<'_>) -> (Reverse<i64>, &'e str, &'e str) {
+            (Reverse(told.event.last_seen), &told.event.cluster, &told.event.uid)
+        }
+        self.events.sort_by(|a, b| key(a).cmp(&key(b)));
+        // Places may share events: a cluster, and a namespace of it.
+        self.events.dedup_by(|a, b| key(a) == key(b));
+        let fits = |told: &&ServiceEvent<'_>| {
+            let left = room.checked_sub(weight(told));
+            *room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let told = self.events.iter().take(MOST_EVENTS).take_while(fits).count();
+        self.events_left_out = self.events.len() - told;
+        self.events.truncate(told);
+    }
+}
+
+/// About how many bytes an event takes in an answer.
+fn weight(told: &ServiceEvent<'_>) -> usize {
+    let event = &told.event;
+    let (object, source) = (&event.object, &event.source);
+    let texts = [
+        &event.cluster,
+        &event.namespace,
+        &event.uid,
+        &event.name,
+        &event.level,
+        &event.reason,
+        &event.message,
+        &event.action,
+        &object.kind,
+        &object.namespace,
+        &object.name,
+        &object.uid,
+        &object.api_version,
+        &object.field_path,
+        &source.component,
+        &source.host,
+        &source.instance,
+    ];
+    let labels = event.labels.iter().map(|(_, value)| value.len() + 32).sum::<usize>();
+    let owners = event.owners.iter().map(|owner| owner.kind.len() + owner.name.len() + 64).sum::<usize>();
+    512 + texts.into_iter().map(|text| text.len()).sum::<usize>() + labels + owners
+}
+
+/// What a trace's spans tell.
+#[derive(Debug, Default)]
+struct Seen {
+    /// From the first beginning to the last end.
+    time: Option<(i64, i64)>,
+    spans: usize,
+    truncated: bool,
+    /// By their names in lower case.
+    services: BTreeMap<String, SeenService>,
+    /// Hashes of the names of services beyond the limit, each of which is counted once.
+    beyond: HashSet<u64>,
+}
+
+/// What a trace's spans tell of a service.
+#[derive(Debug, Default)]
+struct SeenService {
+    name: String,
+    told: BTreeSet<Told>,
+    versions: BTreeSet<String>,
+}
+
+/// Where a span says it was recorded, the better name first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    clusters: Vec<String>,
+    namespaces: Vec<String>,
+}
+
+/// Reads a trace's spans; none if there are none. With it the files that could not be read.
+fn read(snapshot: &Snapshot, query: &TraceQuery, stop: &Stop) -> Result<(Option<Seen>, Vec<String>)> {
+    let mut cursor = TraceCursor::open(snapshot, query)?;
+    let mut seen = Seen::default();
+    while !seen.truncated
+        && let Some(rows) = cursor.next_rows()?
+    {
+        stop.check()?;
+        for (span, origin) in rows.into_pairs() {
+            seen.feed(&span, &origin);
+        }
+    }
+    let damaged = cursor.damaged().to_vec();
+    Ok(((seen.spans > 0).then_some(seen), damaged))
+}
+
+impl Seen {
+    fn feed(&mut self, span: &Span<'_>, origin: &Origin) {
+        if self.spans >= MOST_SPANS {
+            self.truncated = true;
+            return;
+        }
+        self.spans += 1;
+        self.feed_time(span);
+        let parts = ats::parts(span, None);
+        if let Some(name) = service(span.local.as_ref()) {
+            self.feed_own(name, span, origin);
+        }
+        if !parts.composed {
+            self.feed_own(&parts.application, span, origin);
+        }
+        if let Some(name) = service(span.remote.as_ref()) {
+            self.entry(name);
+        }
+    }
+
+    /// A time of zero or less counts as absent; so the annotations speak for the span.
+    fn feed_time(&mut self, span: &Span<'_>) {
+        let own = span.timestamp.filter(|start| *start > 0);
+        let end = own.map(|start| start.saturating_add(span.duration.unwrap_or(0).max(0)));
+        let annotations = span.annotations.iter().map(|annotation| annotation.timestamp).filter(|time| *time > 0);
+        for time in own.into_iter().chain(end).chain(annotations) {
+            let (start, end) = self.time.unwrap_or((time, time));
+            self.time = Some((start.min(time), end.max(time)));
+        }
+    }
+
+    /// A span of the service's own side.
+    fn feed_own(&mut self, name: &str, span: &Span<'_>, origin: &Origin) {
+        let Some(service) = self.entry(name) else { return };
+        let tag = |key: &str| span.tag(key).map(str::to_owned);
+        let told = |texts: Vec<Option<String>>| -> Vec<String> {
+            texts.into_iter().flatten().filter(|text| !text.trim().is_empty()).collect()
+        };
+        let [by_name, by_uid] = CLUSTER_TAGS.map(tag);
+        let place = Told {
+            clusters: told(vec![by_name, by_uid, origin.cluster_id.clone()]),
+            namespaces: told(vec![tag(NAMESPACE_TAG), origin.namespace.clone()]),
+        };
+        if place != Told::default() && service.told.len() < MOST_TOLD {
+            service.told.insert(place);
+        }
+        if let Some(version) = VERSION_TAGS.into_iter().find_map(|key| span.tag(key))
+            && service.versions.len() < MOST_TOLD
+        {
+            service.versions.insert(version.to_owned());
+        }
+    }
+
+    fn entry(&mut self, name: &str) -> Option<&mut SeenService> {
+        let folded = name.to_lowercase();
+        if !self.services.contains_key(&folded) && self.services.len() >= MOST_SERVICES {
+            self.beyond.insert(xxh3_64(folded.as_bytes()));
+            return None;
+        }
+        let new = || SeenService { name: name.to_owned(), ..SeenService::default() };
+        Some(self.services.entry(folded).or_insert_with(new))
+    }
+}
+
+fn service<'e>(endpoint: Option<&'e Endpoint<'_>>) -> Option<&'e str> {
+    endpoint?.service.as_deref()
+}
+
+/// What events are known of.
+struct Known<'k> {
+    /// Namespaces by cluster.
+    clusters: BTreeMap<&'k str, BTreeSet<&'k str>>,
+    /// By the service's name in lower case.
+    services: HashMap<String, Vec<&'k KnownService>>,
+}
+
+impl<'k> Known<'k> {
+    fn of(all: &'k [KnownService]) -> Self {
+        let mut known = Known { clusters: BTreeMap::new(), services: HashMap::new() };
+        for one in all {
+            known.clusters.entry(&one.cluster).or_default().insert(&one.namespace);
+            if let Some(service) = &one.service {
+                known.services.entry(service.to_lowercase()).or_default().push(one);
+            }
+        }
+        known
+    }
+
+    /// What of that which spans tell is a place that events know.
+    fn places(&self, told: &BTreeSet<Told>) -> Vec<EventPlace> {
+        let place = |told: &Told| {
+            let cluster = told.clusters.iter().find(|name| self.clusters.contains_key(name.as_str()));
+            let has = |name: &str| match cluster {
+                Some(cluster) => self.clusters.get(cluster.as_str()).is_some_and(|all| all.contains(name)),
+                None => self.clusters.values().any(|all| all.contains(name)),
+            };
+            let namespace = told.namespaces.iter().find(|name| has(name));
+            EventPlace { cluster: cluster.cloned(), namespace: namespace.cloned() }
+        };
+        let places: BTreeSet<EventPlace> = told.iter().map(place).filter(|place| *place != <_>::default()).collect();
+        places.into_iter().collect()
+    }
+
+    /// What to ask for the events of a service, given in lower case: for each spelling of its name, in each of its
+    /// clusters and namespaces where there are few, else in each place.
+    fn questions(&self, project: &str, service: &str, places: &[EventPlace], around: Around) -> Vec<EventQuery> {
+        let everywhere = [EventPlace::default()];
+        let places = if places.is_empty() { &everywhere[..] } else { places };
+        // An event is no older than its last row.
+        let of_time = self.services.get(service).into_iter().flatten().filter(|one| one.seen.1 >= around.from);
+        let of_time: Vec<&KnownService> = of_time.copied().collect();
+        let exact = of_time.iter().filter(|one| places.iter().any(|place| place.has(one)));
+        let mut asked: BTreeSet<(Option<&str>, Option<&str>, Option<&str>)> =
+            exact.map(|one| (Some(&*one.cluster), Some(&*one.namespace), one.service.as_deref())).collect();
+        if asked.len() > MOST_ASKED {
+            asked.clear();
+            for place in places {
+                let there = of_time.iter().filter(|one| place.has(one));
+                let (cluster, namespace) = (place.cluster.as_deref(), place.namespace.as_deref());
+                asked.extend(there.map(|one| (cluster, namespace, one.service.as_deref())));
+            }
+        }
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let question = |(cluster, namespace, service)| EventQuery {
+            project: project.to_owned(),
+            cluster: text(cluster),
+            namespace: text(namespace),
+            service: text(service),
+            window: Window::Overlapping { from: around.from, to: around.end },
+        };
+        asked.into_iter().map(question).collect()
+    }
+}
+
+impl EventPlace {
+    fn has(&self, known: &KnownService) -> bool {
+        let is_of = |asked: &Option<String>, own: &str| asked.as_deref().is_none_or(|asked| asked == own);
+        is_of(&self.cluster, &known.cluster) && is_of(&self.namespace, &known.namespace)
+    }
+}
+
+/// The registered services of the names in a trace.
+struct Registrations<'r> {
+    registry: &'r Registry,
+    /// By name in lower case, of one tenant each.
+    by_name: HashMap<String, (&'r Tenant, Vec<Arc<Microservice>>)>,
+}
+
+impl<'r> Registrations<'r> {
+    fn of(registry: &'r Registry, tenants: &'r [Tenant], seen: &BTreeMap<String, SeenService>) -> Self {
+        let mut by_name: HashMap<String, (&Tenant, Vec<Arc<Microservice>>)> = HashMap::new();
+        for tenant in tenants {
+            let mut found: HashMap<String, Vec<Arc<Microservice>>> = HashMap::new();
+            for service in registry.services(tenant) {
+                let names: BTreeSet<String> = [&service.service_name, &service.alias]
+                    .into_iter()
+                    .map(|name| name.to_lowercase())
+                    .filter(|name| seen.contains_key(name) && !by_name.contains_key(name))
+                    .collect();
+                for name in names {
+                    found.entry(name).or_default().push(service.clone());
+                }
+            }
+            by_name.extend(found.into_iter().map(|(name, services)| (name, (tenant, services))));
+        }
+        Registrations { registry, by_name }
+    }
+
+    /// What there is of a name, given in lower case. `versions` are those that spans tell.
+    fn in_short(&mut self, name: &str, versions: &BTreeSet<String>) -> Option<InShort> {
+        let (tenant, mut services) = self.by_name.remove(name)?;
+        let others = services.len().saturating_sub(1);
+        services.sort_by_cached_key(|service| {
+            let is_told = versions.contains(&service.version);
+            let order = Reverse(version_order(&service.version));
+            (!is_told, order, service.app_id.clone(), service.environment.clone(), service.service_id.clone())
+        });
+        let mut first: Option<InShort> = None;
+        for service in services.into_iter().take(MOST_CANDIDATES) {
+            let is_told = versions.contains(&service.version);
+            let found = InShort { others, ..self.look(tenant, service) };
+            if found.total > 0 || is_told {
+                return Some(found);
+            }
+            first = first.or(Some(found));
+        }
+        first
+    }
+
+    fn look(&self, tenant: &Tenant, service: Arc<Microservice>) -> InShort {
+        // One that has gone meanwhile has none.
+        let bodies = self.registry.instances(tenant, &service.service_id).unwrap_or_default();
+        let mut found = InShort { service, total: bodies.len(), ..InShort::default() };
+        let mut endpoints = BTreeSet::new();
+        for body in bodies.iter().take(MOST_INSTANCES) {
+            let Ok(instance) = serde_json::from_str::<Instance>(body) else { continue };
+            found.up += usize::from(instance.status == "UP");
+            endpoints.extend(instance.endpoints);
+        }
+        found.endpoints_left_out = endpoints.len().saturating_sub(MOST_ENDPOINTS);
+        found.endpoints = endpoints.into_iter().take(MOST_ENDPOINTS).collect();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Limits;
+    use crate::codec::zipkin::v2;
+    use crate::model::Event;
+    use crate::model::event::{Object, Source};
+
+    fn spans(json: &str) -> Vec<Span<'static>> {
+        let spans = v2::decode(json, &Limits::default()).unwrap();
+        spans.into_iter().map(Span::into_owned).collect()
+    }
+
+    fn seen(json: &str, origin: &Origin) -> Seen {
+        let mut seen = Seen::default();
+        for span in spans(json) {
+            seen.feed(&span, origin);
+        }
+        seen
+    }
+
+    fn names(seen: &Seen) -> Vec<&str> {
+        seen.services.values().map(|service| service.name.as_str()).collect()
+    }
+
+    #[test]
+    fn services_are_those_of_both_sides_and_of_names_in_three_parts_each_once_whatever_its_case() {
+        let seen = seen(
+            r#"[{"traceId":"a","id":"1","localEndpoint":{"serviceName":"Front"},
+                 "remoteEndpoint":{"serviceName":"cart"}},
+                {"traceId":"a","id":"2","localEndpoint":{"serviceName":"front"},"remoteEndpoint":{"ipv4":"1.2.3.4"}},
+                {"traceId":"a","id":"3","name":"till:pod-1:/pay"},
+                {"traceId":"a","id":"4","name":"get http://x:80/"},
+                {"traceId":"a","id":"5","localEndpoint":{"serviceName":"Cart"}}]"#,
+            &Origin::default(),
+        );
+        assert_eq!(names(&seen), ["cart", "Front", "till"]);
+        assert_eq!((seen.spans, seen.truncated, seen.beyond.len()), (5, false, 0));
+    }
+
+    #[test]
+    fn services_beyond_the_limit_are_counted_once_each() {
+        let mut seen = Seen::default();
+        for _ in 0..2 {
+            for number in 0..MOST_SERVICES + 3 {
+                let named =
+                    |service| format!(r#"[{{"traceId":"a","id":"1","localEndpoint":{{"serviceName":"{service}"}}}}]"#);
+                seen.feed(&spans(&named(format!("s{number}")))[0], &Origin::default());
+            }
+        }
+        assert_eq!((seen.services.len(), seen.beyond.len()), (MOST_SERVICES, 3));
+    }
+
+    #[test]
+    fn spans_beyond_the_limit_are_not_read() {
+        let span = Span::new(crate::model::TraceId::narrow(1), 1);
+        let mut seen = Seen { spans: MOST_SPANS - 1, ..Seen::default() };
+        seen.feed(&span, &Origin::default());
+        assert_eq!((seen.spans, seen.truncated), (MOST_SPANS, false));
+        seen.feed(&span, &Origin::default());
+        assert_eq!((seen.spans, seen.truncated), (MOST_SPANS, true));
+    }
+
+    #[test]
+    fn a_trace_lasts_from_its_first_beginning_to_its_last_end() {
+        for (json, time) in [
+            (r#"[{"traceId":"a","id":"1"}]"#, None),
+            (r#"[{"traceId":"a","id":"1","duration":5}]"#, None),
+            (r#"[{"traceId":"a","id":"1","timestamp":10}]"#, Some((10, 10))),
+            (
+                r#"[{"traceId":"a","id":"1","timestamp":10,"duration":5},
+                    {"traceId":"a","id":"2","timestamp":7,"duration":100},
+                    {"traceId":"a","id":"3","timestamp":90}]"#,
+                Some((7, 107)),
+            ),
+            // The server's half of a span that two hosts share may have annotations alone.
+            (
+                r#"[{"traceId":"a","id":"1",
+                     "annotations":[{"timestamp":30,"value":"x"},{"timestamp":20,"value":"y"}]}]"#,
+                Some((20, 30)),
+            ),
+        ] {
+            assert_eq!(seen(json, &Origin::default()).time, time, "{json}");
+        }
+    }
+
+    fn known(cluster: &str, namespace: &str, service: &str) -> KnownService {
+        let service = (!service.is_empty()).then(|| service.to_owned());
+        KnownService { cluster: cluster.into(), namespace: namespace.into(), service, seen: (10, 20) }
+    }
+
+    fn place(cluster: &str, namespace: &str) -> EventPlace {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        EventPlace { cluster: text(cluster), namespace: text(namespace) }
+    }
+
+    #[test]
+    fn tags_go_before_headers_and_what_events_do_not_know_narrows_nothing() {
+        let all = [known("paris", "shop", "web"), known("berlin", "pay", ""), known("berlin", "shop", "till")];
+        let known = Known::of(&all);
+        for (tags, (cluster, namespace), wanted) in [
+            ("", ("", ""), vec![]),
+            ("", ("paris", "shop"), vec![place("paris", "shop")]),
+            ("", ("elsewhere", "shop"), vec![place("", "shop")]),
+            ("", ("elsewhere", "nowhere"), vec![]),
+            ("", ("", "pay"), vec![place("", "pay")]),
+            // Paris has no such namespace.
+            ("", ("paris", "pay"), vec![place("paris", "")]),
+            (r#""k8s.cluster.name":"berlin""#, ("paris", "shop"), vec![place("berlin", "shop")]),
+            (r#""k8s.cluster.name":"unknown""#, ("paris", "shop"), vec![place("paris", "shop")]),
+            (r#""k8s.cluster.name":"x","k8s.cluster.uid":"berlin""#, ("", ""), vec![place("berlin", "")]),
+            (r#""k8s.namespace.name":"pay""#, ("berlin", "shop"), vec![place("berlin", "pay")]),
+        ] {
+            let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let origin = Origin { cluster_id: text(cluster), namespace: text(namespace) };
+            let json = format!(
+                r#"[{{"traceId":"a","id":"1","localEndpoint":{{"serviceName":"web"}},
+                "remoteEndpoint":{{"serviceName":"db"}},"tags":{{{tags}}}}}]"#
+            );
+            let seen = seen(&json, &origin);
+            assert_eq!(known.places(&seen.services["web"].told), wanted, "{tags} {cluster} {namespace}");
+            // The other side ran wherever it did.
+            assert_eq!(known.places(&seen.services["db"].told), []);
+        }
+    }
+
+    #[test]
+    fn events_are_asked_for_under_each_spelling_wherever_they_are_known_of_the_place_and_the_time() {
+        let old = KnownService { seen: (1, 4), ..known("paris", "pay", "WEB") };
+        let all = [
+            known("berlin", "shop", "web"),
+            known("paris", "pay", "Web"),
+            known("paris", "shop", "web"),
+            known("paris", "shop", "web2"),
+            old,
+        ];
+        let known = Known::of(&all);
+        let around = Around { start: 15, end: 30, from: 5 };
+        let asked = |service: &str, places: &[EventPlace]| -> Vec<(EventPlace, String)> {
+            let questions = known.questions("p", service, places, around);
+            let whole = |question: &EventQuery| {
+                question.project == "p" && question.window == Window::Overlapping { from: 5, to: 30 }
+            };
+            assert!(questions.iter().all(whole));
+            let short = |question: EventQuery| {
+                let EventQuery { cluster, namespace, service, .. } = question;
+                (EventPlace { cluster, namespace }, service.unwrap())
+            };
+            questions.into_iter().map(short).collect()
+        };
+        let of = |place: EventPlace, service: &str| (place, service.to_owned());
+        let (berlin, paris) = (of(place("berlin", "shop"), "web"), of(place("paris", "pay"), "Web"));
+        assert_eq!(asked("web", &[]), [berlin.clone(), paris.clone(), of(place("paris", "shop"), "web")]);
+        assert_eq!(asked("web", &[place("berlin", ""), place("", "pay"), place("paris", "pay")]), [berlin, paris]);
+        assert_eq!(asked("web", &[place("berlin", "pay")]), []);
+        assert_eq!(asked("nobody", &[]), []);
+    }
+
+    #[test]
+    fn a_service_of_many_namespaces_is_asked_for_by_its_places_alone() {
+        let mut all: Vec<KnownService> =
+            (0..MOST_ASKED).map(|number| known("paris", &format!("n{number}"), "web")).collect();
+        let around = Around { start: 15, end: 30, from: 5 };
+        let count =
+            |all: &[KnownService], places: &[EventPlace]| Known::of(all).questions("p", "web", places, around).len();
+        assert_eq!(count(&all, &[]), MOST_ASKED);
+        all.push(known("berlin", "n0", "Web"));
+        let asked = Known::of(&all).questions("p", "web", &[], around);
+        let asked: Vec<_> = asked.into_iter().map(|one| (one.cluster, one.namespace, one.service.unwrap())).collect();
+        assert_eq!(asked, [(None, None, "Web".to_owned()), (None, None, "web".to_owned())]);
+        // Of those that are left there are few.
+        assert_eq!(count(&all, &[place("", "n0")]), 2);
+        assert_eq!(count(&all, &[place("paris", "")]), MOST_ASKED);
+    }
+
+    fn event(uid: &str, last_seen: i64, message: usize) -> ServiceEvent<'static> {
+        ServiceEvent {
+            service: Some("web".into()),
+            event: Event {
+                cluster: "c".into(),
+                namespace: "n".into(),
+                uid: uid.to_owned().into(),
+                name: "".into(),
+                object: Object::default(),
+                level: "Normal".into(),
+                reason: "".into(),
+                message: "x".repeat(message).into(),
+                action: "".into(),
+                source: Source::default(),
+                first_seen: last_seen,
+                last_seen,
+                count: 1,
+                labels: Vec::new(),
+                owners: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn the_newest_events_that_there_is_room_for_are_told_each_once_and_the_rest_is_counted() {
+        let uids = |found: &ServiceContext| -> Vec<String> {
+            found.events.iter().map(|told| told.event.uid.to_string()).collect()
+        };
+        let events = vec![event("b", 7, 0), event("c", 9, 0), event("a", 7, 0), event("c", 9, 0)];
+        let mut found = ServiceContext { events, ..ServiceContext::default() };
+        found.cut(&mut MOST_BYTES.clone());
+        assert_eq!((uids(&found), found.events_left_out), (vec!["c".into(), "a".into(), "b".into()], 0));
+
+        let events = (0..60).map(|n| event(&n.to_string(), n, 0)).collect();
+        let mut found = ServiceContext { events, ..ServiceContext::default() };
+        found.cut(&mut MOST_BYTES.clone());
+        let wanted: Vec<String> = (10..60).rev().map(|n| n.to_string()).collect();
+        assert_eq!((uids(&found), found.events_left_out), (wanted, 10));
+
+        let events = vec![event("a", 3, 5_000), event("b", 2, 5_000), event("c", 1, 0)];
+        let mut found = ServiceContext { events: events.clone(), ..ServiceContext::default() };
+        let mut room = 10_000;
+        found.cut(&mut room);
+        assert_eq!((uids(&found), found.events_left_out, room), (vec!["a".into()], 2, 0));
+        let mut next = ServiceContext { events, ..ServiceContext::default() };
+        next.cut(&mut room);
+        assert_eq!((uids(&next), next.events_left_out), (vec![], 3));
+    }
+}
