@@ -59,3 +59,19 @@ fn the_registrys_bench_registers_what_it_says_and_every_answer_is_right() {
     assert_eq!((&report["single"]["heartbeats"], &report["batched"]["requests"]), (&4.into(), &0.into()), "{report:#}");
     assert_eq!((&report["wrong"], output.status.code()), (&0.into(), Some(0)), "{report:#}");
 }
+
+#[test]
+fn the_bench_of_events_is_answered_with_what_it_told_written_posted_or_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["bench", "--events", "40000", "--questions", "60", "--seed", "3", "--json"];
+    let output = output(&arguments, dir.path());
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!((&report["asked"]["wrong"], &report["asked"]["questions"]), (&0.into(), &60.into()), "{report:#}");
+    assert_eq!((&report["events"], output.status.code()), (&40_000.into(), Some(0)), "{report:#}");
+    // A part of them is told again, and a fourth of the month is posted.
+    let rows = report["rows"].as_u64().unwrap();
+    assert!((42_000..46_000).contains(&rows), "{report:#}");
+    assert!(report["posted"]["rows"].as_u64().unwrap() > 10_000, "{report:#}");
+    assert!(report["asked"]["events_per_answer"].as_f64().unwrap() > 0.0, "{report:#}");
+}
