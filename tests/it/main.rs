@@ -3,8 +3,10 @@
 mod ats;
 mod auth;
 mod bench;
+mod ccs;
 mod clients;
 mod config;
+mod context;
 mod http;
 mod kie;
 mod kill;

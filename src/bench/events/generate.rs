@@ -93,7 +93,7 @@ impl Events {
         let events = *self;
         let again = (1..=TIMES_AGAIN).filter_map(move |again| {
             let first = slot.checked_sub(again * events.period)?;
-            (events.draw(0, first) % AGAIN_ONE_IN == 0).then_some(Telling { slot: first, again })
+            events.draw(0, first).is_multiple_of(AGAIN_ONE_IN).then_some(Telling { slot: first, again })
         });
         std::iter::once(Telling { slot, again: 0 }).chain(again)
     }
@@ -112,7 +112,7 @@ impl Events {
     /// The number of the service that a slot is of: those of small numbers have more, about as real ones do.
     pub fn service_of(&self, slot: u64) -> u64 {
         let draw = self.draw(1, slot / OF_POD);
-        let part = (draw >> 32) * 1_000 >> 32;
+        let part = ((draw >> 32) * 1_000) >> 32;
         // A quarter of all pods are a tenth of the services'.
         match part {
             0..250 => draw % (SERVICES / 10),
@@ -146,7 +146,9 @@ impl Events {
             5 => ("Started", "Normal", format!("Started container {service}")),
             6 => {
                 let address = format!("10.{}.{}.{}:8080", draw % 64, draw >> 8 & 255, draw >> 16 & 255);
-                let message = format!("Readiness probe failed: Get \"http://{address}/health\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+                let message = format!(
+                    "Readiness probe failed: Get \"http://{address}/health\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+                );
                 ("Unhealthy", "Warning", message)
             }
             _ => {
