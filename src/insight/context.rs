@@ -19,7 +19,7 @@
 
 use super::registered::version_order;
 use crate::codec::zipkin::ats;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::{self, EventQuery, KnownService, Window};
 use crate::model::{Endpoint, ServiceEvent, Span};
 use crate::query::origin::Origin;
@@ -173,7 +173,7 @@ pub fn trace_context(
         };
         if let Some(around) = around {
             for asked in known.questions(project, &folded, &found.places, around) {
-                let answer = events::find(snapshot, &asked, stop)?;
+                let answer = events::find(snapshot, &asked, stop).map_err(|error| with_remedy(error, &found.name))?;
                 found.events.extend(answer.events);
                 damaged.extend(answer.damaged);
             }
@@ -184,6 +184,17 @@ pub fn trace_context(
     damaged.sort_unstable();
     damaged.dedup();
     Ok((Some(context), damaged))
+}
+
+/// Of a service with too many events, how there come to be fewer.
+fn with_remedy(error: Error, service: &str) -> Error {
+    match error.kind() {
+        ErrorKind::TooLarge => {
+            let message = error.message();
+            Error::too_large(format!("{message}\nthis is of the service {service:?}: send a smaller margin"))
+        }
+        _ => error,
+    }
 }
 
 impl ServiceContext {
