@@ -3,6 +3,7 @@
 mod ats;
 mod auth;
 mod bench;
+mod ccs;
 mod clients;
 mod config;
 mod context;
