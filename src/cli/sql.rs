@@ -25,15 +25,17 @@ Examples:
   spanlake sql \"select service, approx_percentile_cont(duration, 0.99) p99 from spans group by 1\"
   spanlake sql \"select * from spans where trace_id = '000000000000162e'\"
   spanlake sql \"select span_id, tags['http.method'] from spans where tags['customer'] = '42'\"
+  spanlake sql \"select service, reason, sum(count) from events where level = 'Warning' group by 1, 2\"
   spanlake sql --format parquet --output slow.parquet \"select * from spans where duration > 1000000\"
   echo \"select count(*) from spans\" | spanlake sql --format csv
 
-Tables: spans, annotations, tags, traces (`describe spans` lists the columns).
+Tables: spans, annotations, tags, traces; events, each once, and event_rows, as they were sent (`describe spans` lists \
+the columns).
 Times are UTC; a time outside the calendar is written as its number of microseconds. Durations are microseconds. \
 A statement sees all that was acknowledged before it began. Nothing is ever written to the data folder.
 
-Outside the bound of --memory are the spans that are in the log and not yet in the table (--table-only leaves them out), \
-the indexes of data files, and the batches being read.";
+Outside the bound of --memory lie what is in the log and not yet in the tables (--table-only leaves it out), the \
+indexes of data files, and the batches being read.";
 
 pub fn command() -> Command {
     Command::new("sql")
@@ -60,7 +62,7 @@ pub fn command() -> Command {
             Arg::new("table-only")
                 .long("table-only")
                 .action(ArgAction::SetTrue)
-                .help("Leave out what is in the log and not yet in the table"),
+                .help("Leave out what is in the log and not yet in the tables"),
         )
         .arg(
             Arg::new("memory")

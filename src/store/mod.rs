@@ -135,9 +135,14 @@ impl StoreConfig {
         Self::dir_of(data_dir, &crate::lake::events::TABLE)
     }
 
+    /// The folder of all tables.
+    pub fn tables_dir(data_dir: &Path) -> PathBuf {
+        data_dir.join("tables")
+    }
+
     /// The folder of a table.
     pub fn dir_of(data_dir: &Path, table: &TableSpec) -> PathBuf {
-        data_dir.join("tables").join(table.name)
+        Self::tables_dir(data_dir).join(table.name)
     }
 
     /// The file with the node's id.

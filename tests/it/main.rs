@@ -7,6 +7,7 @@ mod ccs;
 mod clients;
 mod config;
 mod context;
+mod events;
 mod http;
 mod kie;
 mod kill;

@@ -542,8 +542,15 @@ mod tests {
         let file = file(&folder);
         let lookup = Lookup::open(&file).unwrap();
         let page = PAGE_ROWS as i64;
-        let windows =
-            [(0, 0), (-5, -1), (page - 1, page), (page - 150, page + 150), (0, ROWS), (ROWS - 101, i64::MAX), (ROWS, ROWS)];
+        let windows = [
+            (0, 0),
+            (-5, -1),
+            (page - 1, page),
+            (page - 150, page + 150),
+            (0, ROWS),
+            (ROWS - 101, i64::MAX),
+            (ROWS, ROWS),
+        ];
         for (from, to) in windows {
             let rows = |service: &'static str, first: i64| {
                 let numbers = from.max(0)..=to.min(ROWS - 101);
@@ -563,7 +570,10 @@ mod tests {
         let lookup = Lookup::open(&file).unwrap();
         let page = PAGE_ROWS as u64;
         // The fourth page has the end of the one service and the beginning of the other.
-        assert_eq!(lookup.pages_seen_between(0, ROWS - 101, i64::MAX), Some(vec![3 * page..4 * page, 7 * page..8 * page - 200]));
+        assert_eq!(
+            lookup.pages_seen_between(0, ROWS - 101, i64::MAX),
+            Some(vec![3 * page..4 * page, 7 * page..8 * page - 200])
+        );
         let entries = lookup.entries_of("p", None, None, Some("web"));
         let stretches = lookup.within(&lookup.groups[0], entries.into_iter());
         let pages = [3 * page..4 * page, 7 * page..8 * page - 200];

@@ -3,31 +3,31 @@
 //! In: the folder and statements. Out: schemas and streams of rows, and notes of damage that was passed over.
 //!
 //! ```text
-//! statement -> parsed, only reading ones pass (statement)
-//!   -> the table at one version and the log above it (source)
-//!   -> views over the stored spans (views, tags) -> planned (instants); files pruned, copies found (provider, duplicates)
-//!   -> executed in bounded memory (memory), all bytes of files checked (rows), damage passed over (tolerant)
+//! statement -> parsed, only reading ones pass (dialect, statement)
+//!   -> the tables, each at one version, and the log above them (source)
+//!   -> relations over what is stored (spans, events, views) -> planned (instants); files pruned (stored), copies of
+//!      spans found, resends of events joined
+//!   -> executed in bounded memory (memory), all bytes of files checked and damage passed over (stored)
 //! ```
 //!
 //! Invariants:
-//! * each statement reads one consistent view, in which every span that was acknowledged before it is there, once;
-//! * rows equal in every sent field are one row;
+//! * each statement reads one consistent view, in which all that was acknowledged before it is there, once;
+//! * spans equal in every sent field are one row, and so are the resends of an event;
 //! * nothing is written but what a large sort or join spills to the system's folder for temporary files; no file is
 //!   read but those of the data folder.
 
-mod duplicates;
+mod dialect;
+mod events;
 mod instants;
 mod memory;
-mod provider;
-mod rows;
 mod source;
+mod spans;
 mod statement;
-mod tags;
-mod tolerant;
+mod stored;
 mod views;
 
-pub use source::Notes;
 pub use statement::{ReadStatement, parse};
+pub use stored::Notes;
 pub use views::VIEWS;
 
 use crate::error::{Error, Result};
@@ -93,8 +93,8 @@ impl Engine {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
             .build()
             .map_err(|e| explain(&e))?;
-        let url = ObjectStoreUrl::parse(provider::STORE).map_err(|e| explain(&e))?;
-        let store = FolderStore::new(fs.clone(), StoreConfig::table_dir(folder));
+        let url = ObjectStoreUrl::parse(stored::scan::STORE).map_err(|e| explain(&e))?;
+        let store = FolderStore::new(fs.clone(), StoreConfig::tables_dir(folder));
         runtime.register_object_store(url.as_ref(), Arc::new(store));
         Ok(Engine { fs, folder: folder.to_owned(), options, runtime: Arc::new(runtime) })
     }
@@ -136,11 +136,11 @@ impl Engine {
             .with_runtime_env(self.runtime.clone())
             .with_default_features()
             .with_analyzer_rules(rules)
-            .with_optimizer_rule(Arc::new(tags::TagKeyRule))
+            .with_optimizer_rule(Arc::new(spans::tags::TagKeyRule))
             .with_optimizer_rule(Arc::new(views::TraceIdRule))
             .build();
         let context = SessionContext::new_with_state(state);
-        views::register(&context, provider::Spans::new(Arc::new(source))).await?;
+        views::register(&context, source).await?;
         Ok(context)
     }
 }

@@ -1,115 +1,63 @@
-//! What one statement reads: the table at one version, and the log's records above it.
+//! What one statement reads: the tables, each at one version, and the log's records above them.
 //!
-//! The server, if there is one, goes on meanwhile. It commits spans to the table before it trims them from the log, so a
-//! reader that takes the table first and the log second finds every acknowledged span in one of them, or finds the log
-//! trimmed above what the table had: then the table has a newer version, and the reader starts over.
+//! The server, if there is one, goes on meanwhile. It commits rows to the tables before it trims them from the log, so a
+//! reader that takes the tables first and the log second finds all that was acknowledged in one of them, or finds the
+//! log trimmed above what the tables had: then they have newer versions, and the reader starts over.
+//!
+//! How far a table holds the log is told by its last commit of rows. One that has none for a while falls behind, though
+//! it lacks nothing, and the log is trimmed nevertheless: so the last commit of each flush, to whatever table, tells how
+//! far all of them hold it ([`Marks`]).
 
-use crate::codec::stored::{self, Batch, StoredError};
+use super::events::StoredEvents;
+use super::events::log::LogRows as EventRows;
+use super::spans::StoredSpans;
+use super::spans::log::LogRows as SpanRows;
+use super::stored::{Notes, StoredTable, blocking};
+use crate::codec::stored::{self, RecordKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
-use crate::lake::data_file::Damaged;
-use crate::lake::spans;
-use crate::lake::spans::rows::RowBuilder;
-use crate::lake::spans::schema::TABLE_SCHEMA;
-use crate::lake::{DataFile, Table};
-use crate::store::{StoreConfig, day_of, parse_node_id};
+use crate::lake::{Table, TableSpec, events, spans};
+use crate::store::floors::{Floors, Said};
+use crate::store::{StoreConfig, parse_node_id};
 use crate::wal::{self, Damage, ReadEnd};
-use arrow::array::{Array, ArrayRef, Date32Array, RecordBatch};
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// How often a reader starts over after the log was trimmed under it. Each time the table has moved on by a commit, of
+/// How often a reader starts over after the log was trimmed under it. Each time a table has moved on by a commit, of
 /// which a server makes a few a minute.
 const TRIES: usize = 20;
-/// Rows of a batch of the log's records.
-const BATCH_ROWS: usize = 8_192;
 
-/// What is to be said to the reader beside the answer: damage that was passed over.
-#[derive(Clone, Debug, Default)]
-pub struct Notes(Arc<Mutex<Vec<String>>>);
-
-impl Notes {
-    /// Notes something, once.
-    pub fn add(&self, note: String) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
-    }
-
-    /// Notes what of a data file cannot be read.
-    pub fn add_damage(&self, damage: &Damaged) {
-        self.add(format!(
-            "{damage}; what cannot be read is missing from the answer, but not from a count of all rows, which the \
-             table's log answers"
-        ));
-    }
-
-    /// What was noted since the last call.
-    pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The rows of the log that are not in the table yet.
-#[derive(Clone, Debug)]
-pub struct LogBatch {
-    /// In the columns of [`TABLE_SCHEMA`].
-    pub rows: RecordBatch,
-    /// The day of each row, as the flush would lay it out.
-    pub days: Vec<i32>,
-    /// Whether a row's day is its own timestamp's; else it is its arrival's, and a copy that was sent again may lie
-    /// in another day.
-    pub day_is_own: Vec<bool>,
-}
-
-/// One consistent view of all spans of a data folder.
+/// One consistent view of all that a data folder holds.
 #[derive(Debug)]
 pub struct Source {
-    pub fs: Arc<dyn Fs>,
-    /// The table's folder.
-    pub root: std::path::PathBuf,
-    pub files: Vec<Arc<DataFile>>,
-    pub log: Vec<LogBatch>,
-    pub notes: Notes,
+    pub spans: Arc<StoredSpans>,
+    pub events: Arc<StoredEvents>,
 }
 
 impl Source {
     /// Opens the data folder; without the log's records if `table_only`.
     pub async fn open(fs: Arc<dyn Fs>, folder: &Path, table_only: bool, notes: Notes) -> Result<Source> {
         let node_id = node_id(fs.as_ref(), folder)?;
-        let writer = StoreConfig::flush_writer(&node_id);
-        let root = StoreConfig::table_dir(folder);
         let mut trimmed = None;
         for _ in 0..TRIES {
-            let table =
-                Table::open_existing(fs.clone(), &root, &spans::TABLE).await.map_err(damaged)?.ok_or_else(|| {
-                    Error::invalid(format!(
-                        "{} has no table yet: it is made when `spanlake serve` first starts there",
-                        folder.display()
-                    ))
-                })?;
-            let infos = table.files().await.map_err(damaged)?;
-            let floor = table.sequence_of(&writer).await.map_err(damaged)?.unwrap_or(0).max(0) as u64;
-            let files: Vec<_> =
-                infos.into_iter().map(|info| Arc::new(DataFile::new(fs.clone(), &root, info))).collect();
+            let tables = Tables::open(&fs, folder, &node_id).await?;
+            let floors = tables.floors;
             let log = if table_only {
-                Some(Vec::new())
+                Log::Rows { spans: Vec::new(), events: Vec::new() }
             } else {
                 let (fs, dir, notes) = (fs.clone(), StoreConfig::wal_dir(folder), notes.clone());
-                match blocking(move || read_log(fs.as_ref(), &dir, &node_id, floor, &notes)).await? {
-                    Log::Rows(rows) => Some(rows),
-                    Log::Trimmed(missing) => {
-                        trimmed = Some(missing);
-                        None
-                    }
-                }
+                blocking(move || read_log(fs.as_ref(), &dir, &node_id, floors, &notes)).await?
             };
-            if let Some(log) = log {
-                return Ok(Source { fs, root, files, log, notes });
+            match log {
+                Log::Trimmed(missing) => trimmed = Some(missing),
+                Log::Rows { spans, events } => {
+                    let stored = |table: Opened| table.stored(&fs, &notes);
+                    return Ok(Source {
+                        spans: Arc::new(StoredSpans { table: stored(tables.spans).await?, log: spans }),
+                        events: Arc::new(StoredEvents { table: stored(tables.events).await?, log: events }),
+                    });
+                }
             }
         }
         Err(Error::busy(format!(
@@ -117,21 +65,61 @@ impl Source {
             trimmed.unwrap_or_default()
         )))
     }
+}
 
-    /// Whether the table still has this file: one that it replaced since may be deleted at any time.
-    pub async fn is_live(&self, path: &str) -> bool {
-        match Table::open_existing(self.fs.clone(), &self.root, &spans::TABLE).await {
-            Ok(Some(table)) => table.files().await.is_ok_and(|files| files.iter().any(|file| file.path == path)),
-            _ => true,
-        }
+/// A table as it was when it was opened; none where the folder has no such table yet.
+struct Opened {
+    spec: &'static TableSpec,
+    root: PathBuf,
+    table: Option<Table>,
+    said: Said,
+}
+
+impl Opened {
+    async fn open(fs: &Arc<dyn Fs>, folder: &Path, spec: &'static TableSpec, node_id: &[u8; 16]) -> Result<Opened> {
+        let root = StoreConfig::dir_of(folder, spec);
+        let table = Table::open_existing(fs.clone(), &root, spec).await.map_err(damaged)?;
+        let said = match &table {
+            Some(table) => Said::of(table, node_id).await.map_err(damaged)?,
+            None => Said::default(),
+        };
+        Ok(Opened { spec, root, table, said })
+    }
+
+    async fn stored(self, fs: &Arc<dyn Fs>, notes: &Notes) -> Result<Arc<StoredTable>> {
+        let files = match &self.table {
+            Some(table) => table.files().await.map_err(damaged)?,
+            None => Vec::new(),
+        };
+        Ok(Arc::new(StoredTable::new(fs.clone(), self.root, self.spec, files, notes.clone())))
     }
 }
 
-/// Runs work that waits for the disk.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(e) => Err(Error::internal(format!("a reading thread ended: {e}"))),
+/// Both tables, and above which record of the log there may be more for each.
+struct Tables {
+    spans: Opened,
+    events: Opened,
+    floors: Floors,
+}
+
+impl Tables {
+    async fn open(fs: &Arc<dyn Fs>, folder: &Path, node_id: &[u8; 16]) -> Result<Tables> {
+        let mut spans = Opened::open(fs, folder, &spans::TABLE, node_id).await?;
+        if spans.table.is_none() {
+            return Err(Error::invalid(format!(
+                "{} has no table yet: it is made when `spanlake serve` first starts there",
+                folder.display()
+            )));
+        }
+        let events = Opened::open(fs, folder, &events::TABLE, node_id).await?;
+        // A mark is of all tables, but a table that was opened before it was made need not be as new as it says.
+        let mark = spans.said.mark.max(events.said.mark);
+        if mark > spans.said.mark {
+            spans = Opened::open(fs, folder, &spans::TABLE, node_id).await?;
+        }
+        // Nor need the events be as new as what the spans' table says now.
+        let floors = Floors::of(Said { mark, ..spans.said }, &[Said { mark: None, ..events.said }]);
+        Ok(Tables { spans, events, floors })
     }
 }
 
@@ -161,20 +149,26 @@ fn node_id(fs: &dyn Fs, folder: &Path) -> Result<[u8; 16]> {
 }
 
 enum Log {
-    Rows(Vec<LogBatch>),
+    Rows { spans: Vec<super::spans::log::LogBatch>, events: Vec<arrow::array::RecordBatch> },
     Trimmed(String),
 }
 
-fn read_log(fs: &dyn Fs, dir: &Path, node_id: &[u8; 16], floor: u64, notes: &Notes) -> Result<Log> {
-    let mut rows = LogRows::default();
+fn read_log(fs: &dyn Fs, dir: &Path, node_id: &[u8; 16], floors: Floors, notes: &Notes) -> Result<Log> {
+    let (mut spans, mut events) = (SpanRows::default(), EventRows::default());
     let mut undecodable = Vec::new();
     let mut each = |sequence: u64, record: &[u8]| {
-        if let Err(e) = rows.add(record)? {
+        let read = match stored::kind(record) {
+            Ok(RecordKind::Spans) if sequence > floors.spans => spans.add(record)?,
+            Ok(RecordKind::Events) if sequence > floors.events => events.add(record)?,
+            Ok(_) => Ok(()),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = read {
             undecodable.push(format!("log record {sequence} cannot be decoded and is left out: {e}"));
         }
         Ok(())
     };
-    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), floor, &mut each)? {
+    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), floors.log, &mut each)? {
         ReadEnd::Trimmed { missing } => {
             return Ok(Log::Trimmed(format!("records {} to {} are gone", missing.start(), missing.end())));
         }
@@ -184,12 +178,12 @@ fn read_log(fs: &dyn Fs, dir: &Path, node_id: &[u8; 16], floor: u64, notes: &Not
     undecodable.into_iter().for_each(|note| notes.add(note));
     if log_gone {
         notes.add(format!(
-            "the log {} is gone or empty, though the table was written from it: spans that were acknowledged and not \
-             yet in the table are missing from the answer",
+            "the log {} is gone or empty, though the tables were written from it: what was acknowledged and not yet in \
+             a table is missing from the answer",
             dir.display()
         ));
     }
-    Ok(Log::Rows(rows.finish()?))
+    Ok(Log::Rows { spans: spans.finish()?, events: events.finish()? })
 }
 
 fn describe(damage: &Damage) -> String {
@@ -200,84 +194,4 @@ fn describe(damage: &Damage) -> String {
     };
     let cause = if *acknowledged { "" } else { " (damage, or a write that a power cut left unfinished)" };
     format!("log segment {}: {len} unreadable bytes at offset {offset}{cause}{missing}", segment.display())
-}
-
-/// The log's records as rows, each once: a span's encoding is canonical, so equal spans of equal scopes have equal
-/// bytes. Of those only digests are kept.
-#[derive(Default)]
-struct LogRows {
-    seen: HashSet<u128>,
-    builder: RowBuilder,
-    days: Vec<i32>,
-    day_is_own: Vec<bool>,
-    batches: Vec<LogBatch>,
-}
-
-impl LogRows {
-    /// Adds a record's spans, up to where it cannot be decoded.
-    fn add(&mut self, record: &[u8]) -> Result<std::result::Result<(), StoredError>> {
-        let mut batch = match Batch::open(record) {
-            Ok(batch) => batch,
-            Err(e) => return Ok(Err(e)),
-        };
-        loop {
-            let body = match batch.next_span() {
-                Ok(place) => place.and_then(|place| record.get(place.offset..place.offset + place.len)),
-                Err(e) => return Ok(Err(e)),
-            };
-            let Some(body) = body else { return Ok(Ok(())) };
-            let span = match stored::decode_span(body) {
-                Ok(span) => span,
-                Err(e) => return Ok(Err(e)),
-            };
-            if !self.seen.insert(digest(&(&batch.scope, body))) {
-                continue;
-            }
-            self.builder.push(&batch.scope, &span);
-            let day = day_of(span.timestamp, batch.arrival);
-            self.days.push(day);
-            self.day_is_own.push(span.timestamp.is_some_and(|micros| day_of(Some(micros), micros) == day));
-            if self.builder.rows() == BATCH_ROWS {
-                self.close_batch()?;
-            }
-        }
-    }
-
-    fn close_batch(&mut self) -> Result<()> {
-        let failed = |e: arrow::error::ArrowError| Error::internal(format!("the log's records as rows: {e}"));
-        let (days, day_is_own) = (std::mem::take(&mut self.days), std::mem::take(&mut self.day_is_own));
-        let rows = self.builder.finish().map_err(failed)?;
-        // What the columns grew in beyond what they need would stay for as long as the statement runs.
-        let (schema, mut columns, _) = rows.into_parts();
-        columns.iter_mut().for_each(Array::shrink_to_fit);
-        let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
-        let rows = with_days(&rows, Date32Array::from(days.clone())).map_err(failed)?;
-        self.batches.push(LogBatch { rows, days, day_is_own });
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Vec<LogBatch>> {
-        if self.builder.rows() > 0 {
-            self.close_batch()?;
-        }
-        Ok(self.batches)
-    }
-}
-
-/// 128 bits: two values that differ have the same digest by chance once in more rows than all disks hold.
-pub fn digest(value: &impl Hash) -> u128 {
-    let half = |salt: u64| {
-        let mut hasher = DefaultHasher::new();
-        (salt, value).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(1) << 64 | half(2)
-}
-
-/// Rows of a data file or of the log in the columns of the table.
-pub fn with_days(rows: &RecordBatch, days: Date32Array) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let rows = crate::lake::spans::merge::conform(rows)?;
-    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-    columns.push(Arc::new(days));
-    RecordBatch::try_new(TABLE_SCHEMA.clone(), columns)
 }

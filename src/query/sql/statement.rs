@@ -1,11 +1,11 @@
 //! Which statements are answered, and what is said of those that are not, or that are wrong.
 
+use super::dialect::Spoken;
 use super::views::VIEWS;
 use crate::error::{Error, ErrorKind, Result};
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as Sql;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 /// How many names are suggested for one that nothing has.
 const SUGGESTIONS: usize = 3;
@@ -19,9 +19,8 @@ pub struct ReadStatement(pub(super) Statement);
 /// # Errors
 /// Invalid: one that is no SQL, or that would do anything but read.
 pub fn parse(sql: &str) -> Result<Vec<ReadStatement>> {
-    let dialect = GenericDialect {};
     let parsed =
-        DFParserBuilder::new(sql).with_dialect(&dialect).build().and_then(|mut parser| parser.parse_statements());
+        DFParserBuilder::new(sql).with_dialect(&Spoken).build().and_then(|mut parser| parser.parse_statements());
     let statements = parsed.map_err(|error| explain(&error))?;
     statements
         .into_iter()
@@ -58,7 +57,7 @@ fn refused(statement: &str) -> Error {
         }
         ["COPY", ..] => ("COPY", "to keep an answer, use --format parquet --output FILE"),
         ["SET", ..] | ["RESET", ..] => ("SET", "settings are flags, see spanlake sql --help"),
-        [what, ..] => (*what, "spans come in through `spanlake serve`"),
+        [what, ..] => (*what, "spans and events come in through `spanlake serve`"),
         [] => ("this", "write a SELECT"),
     };
     Error::invalid(format!("spanlake sql only reads: {what} is refused; {remedy}"))
@@ -132,7 +131,8 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     near.sort_unstable();
     near.dedup();
     let close = name.chars().count().div_ceil(2).max(1);
-    let few = known.len() <= VIEWS.len();
+    // Of tables there are few enough to name them all.
+    let few = known == VIEWS;
     let near: Vec<&str> = near
         .into_iter()
         .filter(|(far, _)| few || *far <= close)
@@ -209,6 +209,8 @@ mod tests {
             ("show columns from spans", 1),
             ("show all", 1),
             ("values (1), (2)", 1),
+            ("select namespace, cluster, uid from events group by namespace, cluster order by uid, cluster", 1),
+            ("select count(*), cluster from events group by 2", 1),
             ("", 0),
         ] {
             assert_eq!(parse(sql).unwrap().len(), count, "{sql}");
@@ -225,7 +227,7 @@ mod tests {
         );
         assert_eq!(
             planning("table 'spanlake.public.span' not found"),
-            "there is no table \"span\"; there are spans, tags, traces, annotations"
+            "there is no table \"span\"; there are spans, tags, events, traces, annotations, event_rows"
         );
     }
 }

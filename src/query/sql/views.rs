@@ -1,18 +1,22 @@
-//! The views that make the common questions short.
+//! What can be asked: the relations over what is stored, and the views that make the common questions short.
 //!
-//! | view | a row is | columns |
+//! | name | a row is | columns |
 //! |---|---|---|
 //! | `spans` | a span | the table's, with all tags in `tags` |
 //! | `annotations` | an annotation | `trace_id`, `span_id`, `service`, `timestamp`, `value` |
 //! | `tags` | a tag | `trace_id`, `span_id`, `service`, `key`, `value` |
 //! | `traces` | a trace | `trace_id`, `root_service`, `root_name`, `start`, `duration` (microseconds), `span_count`, `error`, `project`, `trace_low` |
+//! | `events` | an event | the table's: those of its newest row, with the least `first_seen` and the greatest `count` of all |
+//! | `event_rows` | an event as it was told once | the table's |
 //!
 //! A trace is all spans of a project whose ids have equal low halves, as in every other answer; where some were sent
 //! with 128 bits, that id is shown. Its root is its earliest span without a parent: `root_service` and `root_name` are
 //! null until that has come. `error` is whether any span has the tag `error`, whatever its value.
 
-use super::provider::Spans;
-use super::tags::{ALL_TAGS, AllTags};
+use super::events::{EventRows, Events};
+use super::source::Source;
+use super::spans::provider::Spans;
+use super::spans::tags::{ALL_TAGS, AllTags};
 use crate::lake::spans::schema::{TABLE_SCHEMA, TAG_COLUMNS};
 use crate::model::TraceId;
 use arrow::array::{Array, AsArray, StringBuilder};
@@ -31,8 +35,8 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::prelude::SessionContext;
 use std::sync::Arc;
 
-/// The names of the views.
-pub const VIEWS: [&str; 4] = ["spans", "annotations", "tags", "traces"];
+/// The names of all of them.
+pub const VIEWS: [&str; 6] = ["spans", "annotations", "tags", "traces", "events", "event_rows"];
 
 /// The name of the table under the views while they are made; nothing else sees it.
 const STORED: &str = "stored_spans";
@@ -77,9 +81,13 @@ fn spans_sql() -> String {
     format!("SELECT {} FROM {STORED}", columns.collect::<Vec<_>>().join(", "))
 }
 
-/// Makes the views over the stored spans.
-pub async fn register(context: &SessionContext, spans: Spans) -> Result<()> {
-    context.register_table(STORED, Arc::new(spans))?;
+/// Makes the relations over what is stored.
+pub async fn register(context: &SessionContext, source: Source) -> Result<()> {
+    let Source { spans, events } = source;
+    let rows = Arc::new(EventRows::new(events));
+    context.register_table("event_rows", rows.clone())?;
+    context.register_table("events", Arc::new(Events::new(rows)))?;
+    context.register_table(STORED, Arc::new(Spans::new(spans)))?;
     context.register_udf(AllTags::function());
     context.register_udf(ScalarUDF::from(TraceIdOf::default()));
     for (name, sql) in VIEWS.iter().zip([spans_sql().as_str(), ANNOTATIONS, TAGS, TRACES]) {

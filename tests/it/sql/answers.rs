@@ -155,7 +155,7 @@ async fn the_tables_describe_themselves() {
     let lake = Lake::new().await;
     lake.post(&[span(1, 1)]).await;
     let tables = "select table_name from information_schema.tables where table_schema = 'public' order by 1";
-    assert_eq!(lake.rows(tables).await, ["annotations", "spans", "tags", "traces"]);
+    assert_eq!(lake.rows(tables).await, ["annotations", "event_rows", "events", "spans", "tags", "traces"]);
     assert!(lake.rows("show tables").await.len() >= 4);
     let described: Vec<String> = lake.rows("describe spans").await;
     let names: Vec<&str> = described.iter().filter_map(|row| row.split('|').next()).collect();

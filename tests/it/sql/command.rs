@@ -197,7 +197,10 @@ async fn mistakes_are_told_with_what_helps() {
     let lake = Lake::new().await;
     for (query, said) in [
         ("select servce from spans", "spanlake: there is no column \"servce\"; did you mean service?\n"),
-        ("select * from span", "spanlake: there is no table \"span\"; there are spans, tags, traces, annotations\n"),
+        (
+            "select * from span",
+            "spanlake: there is no table \"span\"; there are spans, tags, events, traces, annotations, event_rows\n",
+        ),
         ("selec 1", "spanlake: this is no SQL: "),
         ("select nofunction(1)", "spanlake: "),
     ] {

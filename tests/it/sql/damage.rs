@@ -7,13 +7,26 @@ use std::sync::Mutex;
 
 /// A disk on which, once, something happens between the reading of the table and of the log.
 #[derive(Debug)]
-struct Meanwhile {
+pub struct Meanwhile {
     before_the_log: Mutex<Option<Box<dyn Meddle>>>,
     wal: PathBuf,
     reads: Mutex<usize>,
 }
 
-trait Meddle: Send + std::fmt::Debug {
+impl Meanwhile {
+    /// Something that happens before the log of that folder is read for the first time.
+    pub fn before_the_log(lake: &Lake, meddler: impl Meddle + 'static) -> Meanwhile {
+        let before_the_log = Mutex::new(Some(Box::new(meddler) as Box<dyn Meddle>));
+        Meanwhile { before_the_log, wal: StoreConfig::wal_dir(&lake.data()), reads: Mutex::default() }
+    }
+
+    /// How often the log was read.
+    pub fn reads(&self) -> usize {
+        *self.reads.lock().unwrap()
+    }
+}
+
+pub trait Meddle: Send + std::fmt::Debug {
     fn meddle(&self);
 }
 
@@ -52,7 +65,7 @@ impl Fs for Meanwhile {
 
 /// Commits and trims, as a server does at any moment.
 #[derive(Debug)]
-struct FlushNow(Arc<Store>, tokio::runtime::Handle);
+pub struct FlushNow(pub Arc<Store>, pub tokio::runtime::Handle);
 
 impl Meddle for FlushNow {
     fn meddle(&self) {
@@ -70,16 +83,12 @@ async fn spans_that_move_from_the_log_to_the_table_while_they_are_read_are_there
         lake.post(&spans).await;
     }
     let meddler = FlushNow(lake.store.clone(), tokio::runtime::Handle::current());
-    let fs = Arc::new(Meanwhile {
-        before_the_log: Mutex::new(Some(Box::new(meddler))),
-        wal: StoreConfig::wal_dir(&lake.data()),
-        reads: Mutex::default(),
-    });
+    let fs = Arc::new(Meanwhile::before_the_log(&lake, meddler));
     let (rows, notes) =
         ask(fs.clone(), &lake.data(), "select count(*), count(distinct span_id) from spans", false).await.unwrap();
     assert_eq!(rows, ["400|400"]);
     assert_eq!(notes, [""; 0]);
-    assert_eq!(*fs.reads.lock().unwrap(), 2, "the log was trimmed, so the table is read again");
+    assert_eq!(fs.reads(), 2, "the log was trimmed, so the table is read again");
 }
 
 #[tokio::test]

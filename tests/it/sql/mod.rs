@@ -5,6 +5,7 @@ mod answers;
 mod command;
 mod damage;
 mod duplicates;
+mod events;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::array_value_to_string;

@@ -6,7 +6,7 @@
 //! the statement's. A file that is gone because a compaction replaced it ends the statement: its rows lie in another
 //! file, and leaving them out in silence would be wrong.
 
-use super::source::{Notes, Source};
+use super::{Notes, StoredTable};
 use crate::lake::DataFile;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::config::ConfigOptions;
@@ -29,20 +29,20 @@ use std::fmt::{self, Debug, Formatter};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-/// A [`ParquetSource`] over the files of a [`Source`].
+/// A [`ParquetSource`] over the files of a [`StoredTable`].
 #[derive(Clone)]
 pub struct Tolerant {
     inner: Arc<dyn FileSource>,
-    source: Arc<Source>,
+    table: Arc<StoredTable>,
 }
 
 impl Tolerant {
-    pub fn new(inner: ParquetSource, source: Arc<Source>) -> Self {
-        Tolerant { inner: Arc::new(inner), source }
+    pub fn new(inner: ParquetSource, table: Arc<StoredTable>) -> Self {
+        Tolerant { inner: Arc::new(inner), table }
     }
 
     fn around(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Tolerant { inner, source: self.source.clone() })
+        Arc::new(Tolerant { inner, table: self.table.clone() })
     }
 }
 
@@ -63,7 +63,7 @@ impl FileSource for Tolerant {
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
         let inner = self.inner.create_morselizer(store, config, partition)?;
-        Ok(Box::new(TolerantMorselizer { inner, source: self.source.clone() }))
+        Ok(Box::new(TolerantMorselizer { inner, table: self.table.clone() }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -141,13 +141,13 @@ impl FileSource for Tolerant {
 #[derive(Debug)]
 struct TolerantMorselizer {
     inner: Box<dyn Morselizer>,
-    source: Arc<Source>,
+    table: Arc<StoredTable>,
 }
 
 impl Morselizer for TolerantMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
-        let path = file.object_meta.location.to_string();
-        let doctor = Doctor { source: self.source.clone(), path };
+        let location = file.object_meta.location.to_string();
+        let doctor = Doctor { table: self.table.clone(), location };
         Ok(Box::new(TolerantPlanner { inner: Some(self.inner.plan_file(file)?), doctor }))
     }
 }
@@ -236,31 +236,28 @@ fn gave_up() -> DataFusionError {
 /// Finds out what an error means.
 #[derive(Clone)]
 struct Doctor {
-    source: Arc<Source>,
-    /// Of the file, below the table's folder.
-    path: String,
+    table: Arc<StoredTable>,
+    /// Of the file, in the store that DataFusion reads from.
+    location: String,
 }
 
 impl Debug for Doctor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doctor").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Doctor").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
 impl Doctor {
     /// Whether the statement may go on without the rest of the file; else the error that ends it.
     async fn examine(&self, error: DataFusionError) -> Result<()> {
-        let Some(file) = self.source.files.iter().find(|file| file.info().path == self.path).cloned() else {
-            return Err(error);
-        };
-        let gone = matches!(self.source.fs.entry(file.path()), Err(e) if e.kind() == std::io::ErrorKind::NotFound);
-        if gone && !self.source.is_live(&self.path).await {
+        let Some(file) = self.table.file_at(&self.location).cloned() else { return Err(error) };
+        if self.table.is_replaced(&file).await {
             return Err(DataFusionError::Execution(format!(
                 "data file {} was replaced by a compaction while the statement ran; repeat the statement",
-                self.path
+                file.info().path
             )));
         }
-        let notes = self.source.notes.clone();
+        let notes = self.table.notes.clone();
         let damaged = tokio::task::spawn_blocking(move || note_damage(&file, &notes)).await;
         if damaged.unwrap_or_default() { Ok(()) } else { Err(error) }
     }

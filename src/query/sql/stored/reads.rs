@@ -1,11 +1,8 @@
-//! Reads data files through their checksums: some rows of some columns by their places in a file, and, for DataFusion,
-//! ranges of bytes.
+//! Ranges of bytes of data files for DataFusion, read through the files' checksums.
 
-use super::source::Source;
+use super::StoredTable;
 use crate::lake::DataFile;
-use crate::lake::data_file::{Damaged, guard};
 use crate::lake::source;
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, exec_datafusion_err};
 use datafusion::datasource::listing::PartitionedFile;
@@ -15,90 +12,27 @@ use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-const BATCH_ROWS: usize = 8_192;
-
-/// Chosen rows of a file, batch by batch, in order.
-pub struct SelectedRows {
-    path: PathBuf,
-    bytes: source::Source,
-    reader: ParquetRecordBatchReader,
-}
-
-impl SelectedRows {
-    /// Begins to read the columns of those names, or all; of the rows in `ranges` (ascending, apart), or all.
-    pub fn open(file: &DataFile, columns: Option<&[&str]>, ranges: Option<&[Range<usize>]>) -> Result<Self, Damaged> {
-        let path = file.path().to_owned();
-        let bytes = file.open()?;
-        let open = || {
-            let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-            let metadata = ArrowReaderMetadata::load(&bytes, options)?;
-            let rows = usize::try_from(metadata.metadata().file_metadata().num_rows())?;
-            let mut builder =
-                ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata).with_batch_size(BATCH_ROWS);
-            if let Some(names) = columns {
-                let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-                builder = builder.with_projection(mask);
-            }
-            if let Some(ranges) = ranges {
-                let within = ranges.iter().filter(|range| range.end <= rows).cloned();
-                builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(within, rows));
-            }
-            builder.build()
-        };
-        match guard(open) {
-            Ok(reader) => Ok(SelectedRows { path, bytes, reader }),
-            Err(e) => Err(Damaged { path, offset: bytes.last(), what: e.to_string() }),
-        }
-    }
-
-    /// The next batch, `None` after the last.
-    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, Damaged> {
-        guard(|| self.reader.next().transpose().map_err(ParquetError::from)).map_err(|e| Damaged {
-            path: self.path.clone(),
-            offset: self.bytes.last(),
-            what: e.to_string(),
-        })
-    }
-}
-
-/// Whether a column has nulls, by the file's footer; `None` where that does not say.
-pub fn has_nulls(file: &DataFile, column: &str) -> Option<bool> {
-    let bytes = file.open().ok()?;
-    let metadata = guard(|| ParquetMetaDataReader::new().parse_and_finish(&bytes)).ok()?;
-    let leaves = metadata.file_metadata().schema_descr().columns();
-    let leaf = leaves.iter().position(|leaf| leaf.path().string() == column)?;
-    let mut nulls = 0;
-    for group in metadata.row_groups() {
-        nulls += group.column(leaf).statistics()?.null_count_opt()?;
-    }
-    Some(nulls > 0)
-}
 
 /// How far apart ranges may lie that are read at once.
 const GAP: u64 = 64 << 10;
 
-/// Makes readers of the files of a [`Source`] for DataFusion.
+/// Makes readers of the files of a [`StoredTable`] for DataFusion.
 #[derive(Debug)]
 pub struct CheckedReads {
-    source: Arc<Source>,
+    table: Arc<StoredTable>,
     /// Reads the footer and keeps it, once it was checked.
     footers: CachedParquetFileReaderFactory,
 }
 
 impl CheckedReads {
-    pub fn new(source: Arc<Source>, footers: CachedParquetFileReaderFactory) -> Self {
-        CheckedReads { source, footers }
+    pub fn new(table: Arc<StoredTable>, footers: CachedParquetFileReaderFactory) -> Self {
+        CheckedReads { table, footers }
     }
 }
 
@@ -110,10 +44,10 @@ impl ParquetFileReaderFactory for CheckedReads {
         footer_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
-        let path = file.object_meta.location.to_string();
-        let data_file = self.source.files.iter().find(|file| file.info().path == path).cloned();
-        let data_file = data_file.ok_or_else(|| exec_datafusion_err!("{path} is no file of this statement"))?;
-        let scanned = ParquetFileMetrics::new(partition, &path, metrics);
+        let location = file.object_meta.location.to_string();
+        let data_file = self.table.file_at(&location).cloned();
+        let data_file = data_file.ok_or_else(|| exec_datafusion_err!("{location} is no file of this statement"))?;
+        let scanned = ParquetFileMetrics::new(partition, &location, metrics);
         let footer = self.footers.create_reader(partition, file, footer_hint, metrics)?;
         Ok(Box::new(CheckedReader { file: data_file, bytes: None, footer, scanned }))
     }

@@ -10,13 +10,15 @@
 //! 2. of the traces that lie in more than one, the span ids;
 //! 3. of equal span ids, the whole rows.
 
+use super::StoredSpans;
+use super::log::LogBatch;
 use super::rows::{SelectedRows, has_nulls};
-use super::source::{LogBatch, Source, digest};
 use crate::error::{Error, Result};
 use crate::lake::DataFile;
 use crate::lake::data_file::Damaged;
 use crate::lake::spans::rows::Rows;
 use crate::model::hex;
+use crate::query::sql::stored::digest;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,7 +26,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The log among the members that are compared; files have their place in [`Source::files`]. It comes after all files,
+/// The log among the members that are compared; files have their place in [`StoredSpans::table`]. It comes after all files,
 /// so that of a file's row and the log's the log's is left out.
 const LOG: usize = usize::MAX;
 const MICROS_A_DAY: i64 = 86_400_000_000;
@@ -32,7 +34,7 @@ const MICROS_A_DAY: i64 = 86_400_000_000;
 /// Rows to leave out.
 #[derive(Debug, Default)]
 pub struct Excluded {
-    /// By the file's place in [`Source::files`], ascending places of rows.
+    /// By the file's place in [`StoredSpans::table`], ascending places of rows.
     pub files: HashMap<usize, Vec<usize>>,
     /// Batch and row of the log.
     pub log: HashSet<(usize, usize)>,
@@ -43,8 +45,8 @@ pub struct Excluded {
 pub struct Duplicates(Mutex<HashMap<Vec<usize>, Arc<Excluded>>>);
 
 impl Duplicates {
-    /// The copies among `files` (places in [`Source::files`]) and the log. Blocks on the disk.
-    pub fn find(&self, source: &Source, files: &[usize]) -> Result<Arc<Excluded>> {
+    /// The copies among `files` (places in [`StoredSpans::table`]) and the log. Blocks on the disk.
+    pub fn find(&self, source: &StoredSpans, files: &[usize]) -> Result<Arc<Excluded>> {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(excluded) = found.get(files) {
             return Ok(excluded.clone());
@@ -55,10 +57,10 @@ impl Duplicates {
     }
 }
 
-fn find(source: &Source, files: &[usize]) -> Result<Excluded> {
+fn find(source: &StoredSpans, files: &[usize]) -> Result<Excluded> {
     let mut days: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for place in files {
-        if let Some(file) = source.files.get(*place) {
+        if let Some(file) = source.table.files.get(*place) {
             days.entry(file.info().day).or_default().push(*place);
         }
     }
@@ -70,7 +72,8 @@ fn find(source: &Source, files: &[usize]) -> Result<Excluded> {
         }
     }
     if days.len() > 1 {
-        let has_strays = parallel(files, |place| source.files.get(*place).is_some_and(|file| may_hold_strays(file)));
+        let has_strays =
+            parallel(files, |place| source.table.files.get(*place).is_some_and(|file| may_hold_strays(file)));
         let files: Vec<usize> = files.iter().zip(has_strays).filter(|(_, has)| *has).map(|(place, _)| *place).collect();
         if files.len() > 1 {
             compare(source, &files, &[], Which::Strays, &mut excluded)?;
@@ -136,9 +139,10 @@ struct Run {
 /// A row that may have a copy: its trace, its span id (then also a digest of the whole row), and where it lies.
 type Candidate<D> = (i64, u64, D, usize, usize);
 
-fn compare(source: &Source, files: &[usize], log: &[LogRow], which: Which, excluded: &mut Excluded) -> Result<()> {
-    let read =
-        |place: usize| source.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(file, place, which)));
+fn compare(source: &StoredSpans, files: &[usize], log: &[LogRow], which: Which, excluded: &mut Excluded) -> Result<()> {
+    let read = |place: usize| {
+        source.table.files.get(place).map_or_else(Vec::new, |file| noted(source, runs(file, place, which)))
+    };
     let mut all: Vec<Run> = parallel(files, |place| read(*place)).into_iter().flatten().collect();
     all.extend(log.iter().enumerate().map(|(start, (low, ..))| Run { low: *low, member: LOG, start, len: 1 }));
     // Stable, because that sort finds the sorted pieces.
@@ -192,9 +196,9 @@ fn group<T>(items: Vec<T>, member: impl Fn(&T) -> usize) -> Vec<(usize, Vec<T>)>
 
 /// What was read before damage, if there is any, which is noted: the rest of the file cannot be compared, but then it
 /// cannot be answered either.
-fn noted<T>(source: &Source, (read, damage): (Vec<T>, Result<(), Damaged>)) -> Vec<T> {
+fn noted<T>(source: &StoredSpans, (read, damage): (Vec<T>, Result<(), Damaged>)) -> Vec<T> {
     if let Err(damage) = damage {
-        source.notes.add_damage(&damage);
+        source.table.notes.add_damage(&damage);
     }
     read
 }
@@ -245,7 +249,7 @@ fn no_column(file: &DataFile, error: Error) -> Damaged {
     Damaged { path: file.path().to_owned(), offset: 0, what: error.to_string() }
 }
 
-fn span_ids(source: &Source, member: usize, runs: &[Run], log: &[LogRow]) -> Result<Vec<Candidate<()>>> {
+fn span_ids(source: &StoredSpans, member: usize, runs: &[Run], log: &[LogRow]) -> Result<Vec<Candidate<()>>> {
     let id_of =
         |ids: &arrow::array::StringArray, row: usize| hex::decode_u64(ids.value(row).as_bytes()).unwrap_or_default();
     if member == LOG {
@@ -258,7 +262,7 @@ fn span_ids(source: &Source, member: usize, runs: &[Run], log: &[LogRow]) -> Res
         }
         return Ok(found);
     }
-    let Some(file) = source.files.get(member) else { return Ok(Vec::new()) };
+    let Some(file) = source.table.files.get(member) else { return Ok(Vec::new()) };
     let mut runs = runs.to_vec();
     runs.sort_unstable_by_key(|run| run.start);
     let ranges: Vec<Range<usize>> = runs.iter().map(|run| run.start..run.start + run.len).collect();
@@ -279,7 +283,12 @@ fn span_ids(source: &Source, member: usize, runs: &[Run], log: &[LogRow]) -> Res
     Ok(noted(source, (found, read)))
 }
 
-fn digests(source: &Source, member: usize, rows: &[Candidate<()>], log: &[LogRow]) -> Result<Vec<Candidate<u128>>> {
+fn digests(
+    source: &StoredSpans,
+    member: usize,
+    rows: &[Candidate<()>],
+    log: &[LogRow],
+) -> Result<Vec<Candidate<u128>>> {
     let mut places: Vec<(usize, i64, u64)> = rows.iter().map(|(low, id, _, _, row)| (*row, *low, *id)).collect();
     places.sort_unstable();
     let mut found = Vec::with_capacity(places.len());
@@ -291,7 +300,7 @@ fn digests(source: &Source, member: usize, rows: &[Candidate<()>], log: &[LogRow
         }
         return Ok(found);
     }
-    let Some(file) = source.files.get(member) else { return Ok(Vec::new()) };
+    let Some(file) = source.table.files.get(member) else { return Ok(Vec::new()) };
     let ranges: Vec<Range<usize>> = places.iter().map(|(row, ..)| *row..*row + 1).collect();
     let mut places = places.into_iter();
     let mut read = || -> Result<(), Damaged> {
@@ -331,19 +340,6 @@ pub fn first_copies(batches: &[RecordBatch]) -> Result<Vec<Vec<bool>>> {
     Ok(kept)
 }
 
-/// The ranges between `rows`, which ascend, below `end`.
-pub fn ranges_without(rows: &[usize], end: usize) -> Vec<Range<usize>> {
-    let mut kept = Vec::with_capacity(rows.len() + 1);
-    let mut start = 0;
-    for row in rows.iter().copied().chain([end]) {
-        if row > start {
-            kept.push(start..row);
-        }
-        start = row + 1;
-    }
-    kept
-}
-
 /// Does the work for each item, on all cores, and gives the results in the order of the items.
 fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
@@ -372,17 +368,6 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_left_out_parts_the_rest_into_ranges() {
-        let kept = |rows: &[usize], end| -> Vec<(usize, usize)> {
-            ranges_without(rows, end).into_iter().map(|range| (range.start, range.end)).collect()
-        };
-        assert_eq!(kept(&[], 3), [(0, 3)]);
-        assert_eq!(kept(&[0, 1, 4], 5), [(2, 4)]);
-        assert_eq!(kept(&[1, 3], 6), [(0, 1), (2, 3), (4, 6)]);
-        assert_eq!(kept(&[0], 1), []);
-    }
 
     #[test]
     fn a_trace_of_one_file_is_no_candidate() {
