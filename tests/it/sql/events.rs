@@ -130,7 +130,10 @@ async fn of_rows_as_new_as_each_other_the_one_with_labels_says_whose_the_event_i
 #[tokio::test]
 async fn what_an_event_was_before_answers_no_question() {
     let lake = Lake::new().await;
-    let moved = |service: &'static str, last_seen| ServiceEvent { service: Some(service.into()), ..event("u", service, last_seen) };
+    let moved = |service: &'static str, last_seen| ServiceEvent {
+        service: Some(service.into()),
+        ..event("u", service, last_seen)
+    };
     lake.post_events(&[moved("old", 10), event("v", "x", 10)]).await;
     lake.flush().await;
     lake.post_events(&[moved("new", 3_000_000)]).await;
@@ -284,7 +287,11 @@ async fn a_folder_without_the_table_has_no_events() {
         ("select uid, message from events where service = 'web'", &[]),
         ("select count(*) from spans", &["1"]),
     ] {
-        assert_eq!(lake.try_rows(sql, false).await.unwrap(), (expected.iter().map(|row| row.to_string()).collect(), Vec::new()), "{sql}");
+        assert_eq!(
+            lake.try_rows(sql, false).await.unwrap(),
+            (expected.iter().map(|row| row.to_string()).collect(), Vec::new()),
+            "{sql}"
+        );
     }
 }
 
@@ -330,7 +337,11 @@ async fn a_table_that_has_had_no_commit_for_long_is_read_as_whole_as_the_other()
             lake.flush().await;
         }
     }
-    assert_eq!(lake.try_rows(count, false).await.unwrap(), (vec!["41|41".to_owned()], Vec::new()), "events alone since");
+    assert_eq!(
+        lake.try_rows(count, false).await.unwrap(),
+        (vec!["41|41".to_owned()], Vec::new()),
+        "events alone since"
+    );
     lake.post(&[span(3, 3_000)]).await;
     lake.post_events(&[event("last", "x", 1)]).await;
     assert_eq!(lake.try_rows(count, false).await.unwrap(), (vec!["42|42".to_owned()], Vec::new()), "and the log");

@@ -4,6 +4,7 @@
 mod bounds;
 mod damage;
 mod days;
+mod events;
 mod faults;
 mod full_disk;
 mod power_cut;
