@@ -41,7 +41,7 @@ fn events_are_dropped_once_they_have_been_kept_long_enough() {
         // To the end of the day it is half a day more.
         clock.advance(30 * MICROS_A_DAY + 1_000);
         let report = store.compact().await.unwrap();
-        assert_eq!((report.expired, report.written, uids(&store)), (1, 0, vec!["uid-1001".to_owned()]));
+        assert_eq!((report.expired, report.written, uids(&store)), (1, 0, vec!["uid-1000001".to_owned()]));
         clock.advance(MICROS_A_DAY / 2 - 2_000);
         assert_eq!(store.compact().await.unwrap().expired, 0, "the last moment of the day counts");
         clock.advance(10_000);
