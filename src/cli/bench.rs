@@ -133,9 +133,7 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(u64).range(1_000..=1_000_000_000))
                 .help("Measure service events instead: a month of N of them, then the last hour of random services"),
         )
-        .arg(
-            number("questions", "2000", "Questions to ask, with --events").value_parser(value_parser!(u64).range(1..)),
-        )
+        .arg(number("questions", "2000", "Questions to ask, with --events").value_parser(value_parser!(u64).range(1..)))
         .arg(flag("json", "Print the report as JSON"))
         .arg(flag("describe", "Print what the generated traces look like and how many random bits they hold, and stop"))
 }

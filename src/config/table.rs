@@ -5,8 +5,8 @@ use super::another::{as_is, boolean, millis, port, seconds};
 use super::secrets::{credentials, password, tokens};
 use super::setting::{Form, Setting, also, setting};
 use super::values::{
-    address, context_margin, count, duration, list, log_filter, origins, positive_duration, rate, size, text, utc_offset,
-    yes_or_no,
+    address, context_margin, count, duration, list, log_filter, origins, positive_duration, rate, size, text,
+    utc_offset, yes_or_no,
 };
 use super::{Config, Projects};
 

@@ -346,8 +346,7 @@ impl<'s> Search<'s> {
                     if !is_same || stored.project().map_err(defect)? != self.query.project {
                         continue;
                     }
-                    let told =
-                        Told { first_seen: event.first_seen, last_seen: event.last_seen, count: event.count };
+                    let told = Told { first_seen: event.first_seen, last_seen: event.last_seen, count: event.count };
                     drop(event);
                     candidate.rows.push(Row { told, at: At::Memory(stored) });
                 }
@@ -425,7 +424,11 @@ impl<'s> Search<'s> {
     }
 
     /// Makes events of the newest rows of each, which come with the number of their event.
-    fn settled(&self, rows: Vec<(usize, ServiceEvent<'static>)>, told: &HashMap<usize, Told>) -> Vec<ServiceEvent<'static>> {
+    fn settled(
+        &self,
+        rows: Vec<(usize, ServiceEvent<'static>)>,
+        told: &HashMap<usize, Told>,
+    ) -> Vec<ServiceEvent<'static>> {
         let mut by_event: HashMap<usize, Vec<ServiceEvent<'static>>> = HashMap::with_capacity(told.len());
         for (number, event) in rows {
             by_event.entry(number).or_default().push(event);

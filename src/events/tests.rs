@@ -79,9 +79,8 @@ impl World {
         let rows = self.rows.iter().filter(|(project, _)| *project == query.project);
         let mut events: Vec<ServiceEvent<'static>> = rows.map(|(_, event)| event.clone()).collect();
         settle(&mut events);
-        let is = |wanted: &Option<String>, given: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| given == Some(wanted))
-        };
+        let is =
+            |wanted: &Option<String>, given: Option<&str>| wanted.as_deref().is_none_or(|wanted| given == Some(wanted));
         events.retain(|ServiceEvent { service, event }| {
             let in_window = match query.window {
                 Window::LastSeen { from, to } => (from..=to).contains(&event.last_seen),
@@ -265,7 +264,8 @@ fn more_than_an_answer_holds_is_refused() {
     let told = "more than 2 events may be meant; ask for a shorter window, or for the events of one service";
     assert_eq!((error.kind(), error.message()), (ErrorKind::TooLarge, told));
     let error = within(3, 600).unwrap_err();
-    let told = "the events of the answer take more than 600 bytes; ask for a shorter window, or for the events of one service";
+    let told =
+        "the events of the answer take more than 600 bytes; ask for a shorter window, or for the events of one service";
     assert_eq!((error.kind(), error.message()), (ErrorKind::TooLarge, told));
 }
 
@@ -327,8 +327,12 @@ fn any_time(random: &mut SmallRng) -> i64 {
 
 fn any_query(random: &mut SmallRng) -> EventQuery {
     let mut pick = |of: &[&'static str]| Some(of[random.random_range(0..of.len())]).filter(|text| !text.is_empty());
-    let (project, cluster, namespace, service) =
-        (pick(&["p", "p", "q", "r"]), pick(&["a", "a", "b", ""]), pick(&["n", "m", ""]), pick(&["web", "shop", "", "none"]));
+    let (project, cluster, namespace, service) = (
+        pick(&["p", "p", "q", "r"]),
+        pick(&["a", "a", "b", ""]),
+        pick(&["n", "m", ""]),
+        pick(&["web", "shop", "", "none"]),
+    );
     let own = |text: Option<&str>| text.map(str::to_owned);
     let from = any_time(random);
     let to = from.max(any_time(random));

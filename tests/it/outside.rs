@@ -1,4 +1,4 @@
-//! Other engines read the table where it lies, while the server runs: Polars with `deltalake`, DuckDB with its Delta
+//! Other engines read the tables where they lie, while the server runs: Polars with `deltalake`, DuckDB with its Delta
 //! extension. `.ci/run` installs them and names their Python by `SPANLAKE_PYTHON`; the tests skip themselves, and say
 //! so, where it is not set.
 
@@ -18,22 +18,34 @@ fn python() -> Option<std::ffi::OsString> {
 }
 
 /// What `spanlake sql` answers, a single number.
-fn sql(data: &Path, query: &str) -> u64 {
+fn sql(data: &Path, args: &[&str]) -> u64 {
     let data_text = data.to_str().unwrap();
-    let args = ["sql", "--data", data_text, "--format", "csv", query];
+    let args = [&["sql", "--data", data_text, "--format", "csv"], args].concat();
     let output = spanlake(&args, data).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     text.lines().nth(1).unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }
 
-/// Spans, spans of the trace, and entries in its tag maps, as an engine counts them.
-fn count(python: &std::ffi::OsStr, engine: &str, data: &Path, trace_id: &str) -> (u64, u64, u64) {
+/// Some rows of a table: those with a value in a column, and a column of maps.
+struct Part<'a> {
+    table: &'a str,
+    column: &'a str,
+    value: &'a str,
+    map: &'a str,
+}
+
+/// All rows, those that are asked for, and the entries of their maps, as an engine counts them.
+fn count(python: &std::ffi::OsStr, engine: &str, data: &Path, of: &Part<'_>) -> (u64, u64, u64) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/outside/count.py");
-    let table = data.join("tables/spans");
+    let table = data.join("tables").join(of.table);
     let extensions = tempfile::tempdir().unwrap();
-    let output = Command::new(python).arg(script).arg(engine).arg(table).arg(trace_id).arg(extensions.path()).output();
-    let output = output.unwrap();
+    let output = Command::new(python)
+        .args([script.as_os_str(), engine.as_ref(), table.as_os_str()])
+        .args([of.column, of.value, of.map])
+        .arg(extensions.path())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{engine}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     println!("{}", text.trim());
@@ -63,13 +75,53 @@ fn polars_and_duckdb_count_what_sql_counts_while_the_server_runs() {
 
     let trace = (0..source.traces()).max_by_key(|number| source.span_count(*number)).unwrap();
     let id = source.trace_id(trace).to_string();
-    let spans = sql(dir.path(), "select count(*) from spans");
-    let in_trace = sql(dir.path(), &format!("select count(*) from spans where trace_id = '{id}'"));
+    let spans = sql(dir.path(), &["select count(*) from spans"]);
+    let in_trace = sql(dir.path(), &[&format!("select count(*) from spans where trace_id = '{id}'")]);
     assert_eq!((spans, in_trace), (source.spans(), source.span_count(trace) as u64));
 
-    let polars = count(&python, "polars", dir.path(), &id);
-    let duckdb = count(&python, "duckdb", dir.path(), &id);
+    let of_trace = Part { table: "spans", column: "trace_id", value: &id, map: "tags" };
+    let polars = count(&python, "polars", dir.path(), &of_trace);
+    let duckdb = count(&python, "duckdb", dir.path(), &of_trace);
     assert_eq!((polars.0, polars.1), (spans, in_trace));
     assert_eq!(duckdb, polars);
     assert!(polars.2 > 0, "tags are in their map");
+}
+
+/// An event of a pod of one of three services; some are sent again, some tell labels.
+fn event(number: u64) -> String {
+    let pod = format!("shop-{}-0", number % 3);
+    let (uid, minute) = (number % 700, number % 60);
+    let labels = if number.is_multiple_of(2) { r#","labels":{"app":"shop-0","k8s-app":"shop"}"# } else { "" };
+    format!(
+        r#"{{"kind":"Event","apiVersion":"v1","metadata":{{"name":"{pod}.{uid}","uid":"u-{uid}"}},"type":"Warning",
+           "involvedObject":{{"kind":"Pod","name":"{pod}","namespace":"shop"{labels}}},"reason":"BackOff","count":1,
+           "lastTimestamp":"2026-11-22T12:{minute:02}:00Z","message":"Back-off restarting failed container {uid}"}}"#
+    )
+}
+
+#[test]
+fn polars_and_duckdb_count_the_rows_of_events_while_the_server_runs() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    for request in 0..10 {
+        let events: Vec<String> = (0..100).map(|number| event(request * 100 + number)).collect();
+        assert_eq!(server.post("/api/v1/k8s/events", events.join("\n").as_bytes()).status, 200);
+        if request % 3 == 0 {
+            assert_eq!(server.post("/admin/flush", b"").status, 200);
+        }
+    }
+    // What lies in the log alone is in SQL's answer, and not in theirs.
+    let rows = sql(dir.path(), &["--table-only", "select count(*) from event_rows"]);
+    assert_eq!(sql(dir.path(), &["select count(*) from events"]), 700);
+    let of_service = "select count(*) from event_rows where service = 'shop-0'";
+    let of_service = sql(dir.path(), &["--table-only", of_service]);
+    let labels = "select sum(cardinality(labels)) from event_rows where service = 'shop-0'";
+    let labels = sql(dir.path(), &["--table-only", labels]);
+    assert!(rows > of_service && of_service > 0 && labels > 0, "{rows} {of_service} {labels}");
+
+    let part = Part { table: "events", column: "service", value: "shop-0", map: "labels" };
+    for engine in ["polars", "duckdb"] {
+        assert_eq!(count(&python, engine, dir.path(), &part), (rows, of_service, labels), "{engine}");
+    }
 }

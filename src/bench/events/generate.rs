@@ -146,7 +146,9 @@ impl Events {
             5 => ("Started", "Normal", format!("Started container {service}")),
             6 => {
                 let address = format!("10.{}.{}.{}:8080", draw % 64, draw >> 8 & 255, draw >> 16 & 255);
-                let message = format!("Readiness probe failed: Get \"http://{address}/health\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+                let message = format!(
+                    "Readiness probe failed: Get \"http://{address}/health\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+                );
                 ("Unhealthy", "Warning", message)
             }
             _ => {

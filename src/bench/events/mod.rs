@@ -119,11 +119,7 @@ impl EventsReport {
 }
 
 /// Fills, posts and asks.
-pub async fn run(
-    options: &EventsOptions,
-    program: &Path,
-    clock: Arc<dyn Clock>,
-) -> Result<EventsReport, String> {
+pub async fn run(options: &EventsOptions, program: &Path, clock: Arc<dyn Clock>) -> Result<EventsReport, String> {
     let folder = TemporaryFolder::create()?;
     let data = options.data.clone().unwrap_or_else(|| folder.path().join("data"));
     let table = StoreConfig::events_dir(&data);

@@ -258,8 +258,7 @@ impl<'f> Lookup<'f> {
 
     /// The rows of the same services as some events.
     fn near<'q>(&self, group: &Group, project: &str, wanted: impl Iterator<Item = Wanted<'q>>) -> Vec<Stretch> {
-        let mut keys: Vec<_> =
-            wanted.map(|event| (project, event.cluster, event.namespace, event.service)).collect();
+        let mut keys: Vec<_> = wanted.map(|event| (project, event.cluster, event.namespace, event.service)).collect();
         keys.sort_unstable();
         keys.dedup();
         let entries = self.entries();
@@ -434,7 +433,8 @@ impl Columns {
                 _ => Err(ArrowError::SchemaError(format!("the column {name} has nulls"))),
             }
         };
-        let time = |name: &str| column(name, timestamp_type()).map(|c| c.as_primitive::<TimestampMicrosecondType>().clone());
+        let time =
+            |name: &str| column(name, timestamp_type()).map(|c| c.as_primitive::<TimestampMicrosecondType>().clone());
         Ok(Columns {
             last_seen: time("last_seen")?,
             first_seen: time("first_seen")?,
