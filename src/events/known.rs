@@ -6,10 +6,13 @@ use crate::error::{Error, Result};
 use crate::lake::events::lookup::Lookup;
 use crate::stop::Stop;
 use crate::store::Snapshot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Services of an answer, at most: some clusters have one for each run of a job.
 const MOST_SERVICES: usize = 250_000;
+
+/// Rows in memory between two looks at whether to stop.
+const STOP_ROWS: usize = 8_192;
 
 /// A cluster, a namespace, a service.
 type Key = (String, String, Option<String>);
@@ -44,13 +47,21 @@ pub fn services_that(
         }
     };
     for memtable in &snapshot.events.memtables {
-        stop.check()?;
-        for stored in memtable.all() {
-            let key = stored.sort_key().map_err(defect)?;
-            let is_of = cluster.is_none_or(|cluster| cluster == key.cluster) && is_wanted(key.service);
-            if is_of && stored.project().map_err(defect)? == project {
-                add((key.cluster, key.namespace, key.service), (key.last_seen, key.last_seen))?;
+        let all = memtable.all();
+        let mut seen: HashMap<(&str, &str, Option<&str>), (i64, i64)> = HashMap::new();
+        for (number, stored) in all.iter().enumerate() {
+            if number % STOP_ROWS == 0 {
+                stop.check()?;
             }
+            let key = stored.sort_key().map_err(defect)?;
+            if cluster.is_none_or(|cluster| cluster == key.cluster) && stored.project().map_err(defect)? == project {
+                let place = (key.cluster, key.namespace, key.service);
+                let seen = seen.entry(place).or_insert((key.last_seen, key.last_seen));
+                *seen = (seen.0.min(key.last_seen), seen.1.max(key.last_seen));
+            }
+        }
+        for (key, seen) in seen.into_iter().filter(|((.., service), _)| is_wanted(*service)) {
+            add(key, seen)?;
         }
     }
     let mut damage = Damage::of(snapshot);

@@ -4,8 +4,7 @@
 //! the promise: when [`Ingest::append`] or [`Ingest::append_events`] returns, they are on disk and every later answer has
 //! them; when it fails, none of them was acknowledged.
 //!
-//! An event gets its service here, once: whatever is known of it later, its answers do not move from one service to
-//! another.
+//! A row of an event gets its service here, by what the request says of it, and keeps it: no reader works it out anew.
 
 use crate::clock::Clock;
 use crate::codec::{Limits, k8s, stored};

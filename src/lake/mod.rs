@@ -25,6 +25,7 @@ pub mod checksums;
 pub mod data_file;
 pub mod events;
 pub mod file_writer;
+pub mod merging;
 pub mod objects;
 pub mod source;
 pub mod spans;

@@ -1,10 +1,11 @@
-//! The clients that others wrote for the registry, for configuration items and for service detail, let loose on the
-//! server: small programs in `clients/` use them and say, a JSON line a step, what they made of the answers.
+//! The clients that others wrote for the registry, for configuration items, for service detail and for service events, let
+//! loose on the server: small programs in `clients/` use them and say, a JSON line a step, what they made of the answers.
 //!
 //! `.ci/run` brings the clients and names their folders: `SPANLAKE_JAVA_CLIENTS`, `SPANLAKE_GO_CLIENTS`,
 //! `SPANLAKE_NODE_CLIENTS`, and the Python that has them, `SPANLAKE_PYTHON`. Where one is not set, its tests skip
 //! themselves and say so. What the same clients send is replayed without them by [`replay`].
 
+mod ccs;
 mod detail;
 mod login;
 mod replay;

@@ -3,8 +3,11 @@
 mod ats;
 mod auth;
 mod bench;
+mod ccs;
 mod clients;
 mod config;
+mod context;
+mod events;
 mod http;
 mod kie;
 mod kill;

@@ -6,7 +6,7 @@
 
 use super::{Parameters, Rejection};
 use crate::error::{Error, Result};
-use crate::events::{self, EventQuery, KnownService, Window};
+use crate::events::{self, EventQuery, Found, KnownService, Window};
 use crate::model::ServiceEvent;
 use crate::model::event::{Counted, Event, count_together};
 use crate::stop::Stop;
@@ -146,7 +146,10 @@ impl Action {
             };
             events::find(snapshot, &query, stop)
         };
-        let nothing_of = |cluster: &str| -> Result<bool> { Ok(known(Some(cluster))?.is_empty()) };
+        // Where a file could not be read, the cluster's events may be in it.
+        let is_unknown = |cluster: &str, found: &Found| -> Result<bool> {
+            Ok(found.events.is_empty() && found.damaged.is_empty() && known(Some(cluster))?.is_empty())
+        };
         match self {
             Action::Clusters { ids, name, page } => {
                 let known = known(None)?;
@@ -170,14 +173,14 @@ impl Action {
             }
             Action::Instances { place, service, page } => {
                 let found = find(place, service, PODS_SINCE)?;
-                if found.events.is_empty() && nothing_of(&place.cluster)? {
+                if is_unknown(&place.cluster, &found)? {
                     return Ok(Outcome::unknown(&place.cluster));
                 }
                 Outcome::told(&instances(&found.events, *page), String::new(), found.damaged)
             }
             Action::Events { place, service } => {
                 let found = find(place, service, HOUR)?;
-                if found.events.is_empty() && nothing_of(&place.cluster)? {
+                if is_unknown(&place.cluster, &found)? {
                     return Ok(Outcome::unknown(&place.cluster));
                 }
                 let events: Vec<Event<'_>> = found.events.into_iter().map(|found| found.event).collect();

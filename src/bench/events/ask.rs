@@ -67,7 +67,7 @@ pub(super) async fn ask(
     let mut told = 0;
     let warm_up = WARM_UP.min(options.questions);
     for question in 0..warm_up + options.questions {
-        let number = mix(options.seed, 0x6173_6b, question) % SERVICES;
+        let number = mix(options.seed, 0x0061_736b, question) % SERVICES;
         let answer = connection.get(&path(number)).await?;
         if question == 0 {
             report.first_milliseconds = f64::from(answer.micros) / 1_000.0;

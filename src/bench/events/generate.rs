@@ -93,7 +93,7 @@ impl Events {
         let events = *self;
         let again = (1..=TIMES_AGAIN).filter_map(move |again| {
             let first = slot.checked_sub(again * events.period)?;
-            (events.draw(0, first) % AGAIN_ONE_IN == 0).then_some(Telling { slot: first, again })
+            events.draw(0, first).is_multiple_of(AGAIN_ONE_IN).then_some(Telling { slot: first, again })
         });
         std::iter::once(Telling { slot, again: 0 }).chain(again)
     }
@@ -112,7 +112,7 @@ impl Events {
     /// The number of the service that a slot is of: those of small numbers have more, about as real ones do.
     pub fn service_of(&self, slot: u64) -> u64 {
         let draw = self.draw(1, slot / OF_POD);
-        let part = (draw >> 32) * 1_000 >> 32;
+        let part = ((draw >> 32) * 1_000) >> 32;
         // A quarter of all pods are a tenth of the services'.
         match part {
             0..250 => draw % (SERVICES / 10),

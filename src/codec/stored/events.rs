@@ -121,7 +121,7 @@ pub fn encode_event(event: &ServiceEvent<'_>, out: &mut Vec<u8>) {
 /// A batch whose head is read; its events are found one after the other by [`Batch::next_event`].
 #[derive(Debug)]
 pub struct Batch<'a> {
-    pub project: Cow<'a, str>,
+    pub project: &'a str,
     /// When the request arrived: microseconds since 1970 UTC.
     pub arrival: i64,
     /// How many events there are in all.
@@ -174,7 +174,7 @@ impl<'a> Batch<'a> {
             return Err(Fault { what: "no events of a version that this build knows", at: 0 }.into());
         }
         let arrival = i64::from_le_bytes(reader.array()?);
-        let project = Cow::Borrowed(reader.text()?);
+        let project = reader.text()?;
         let count = reader.length()?;
         Ok(Batch { project, arrival, count, reader, left: count })
     }
@@ -270,7 +270,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The project, the arrival and the events of a batch.
-    type Decoded<'a> = (Cow<'a, str>, i64, Vec<ServiceEvent<'a>>);
+    type Decoded<'a> = (&'a str, i64, Vec<ServiceEvent<'a>>);
 
     fn decode_all(bytes: &[u8]) -> Result<Decoded<'_>, StoredError> {
         let mut batch = Batch::open(bytes)?;
@@ -395,7 +395,7 @@ mod tests {
         ) {
             let bytes = encode(&project, arrival, &events);
             prop_assert_eq!(kind(&bytes), Ok(RecordKind::Events));
-            prop_assert_eq!(decode_all(&bytes), Ok((Cow::Owned(project), arrival, events)));
+            prop_assert_eq!(decode_all(&bytes), Ok((project.as_str(), arrival, events)));
         }
 
         #[test]

@@ -9,6 +9,7 @@
 
 pub mod directory;
 pub mod lookup;
+pub mod merge;
 pub mod rows;
 pub mod schema;
 pub mod writer;

@@ -296,11 +296,11 @@ impl<'a> Rows<'a> {
         ] = self.texts.map(|column| Cow::Borrowed(value(column, row).unwrap_or_default()));
         let required = |column: &'a StringArray, name: &'static str| match column.is_valid(row) {
             true => Ok(Cow::Borrowed(column.value(row))),
-            false => Err(null(name)),
+            false => Err(RowError::null(name)),
         };
         let time = |column: &TimestampMicrosecondArray, name: &'static str| match column.is_valid(row) {
             true => Ok(column.value(row)),
-            false => Err(null(name)),
+            false => Err(RowError::null(name)),
         };
         let event = Event {
             cluster: required(self.cluster, "cluster")?,
@@ -322,7 +322,7 @@ impl<'a> Rows<'a> {
             source: Source { component, host, instance },
             first_seen: time(self.first_seen, "first_seen")?,
             last_seen: time(self.last_seen, "last_seen")?,
-            count: if self.count.is_valid(row) { self.count.value(row) } else { return Err(null("count")) },
+            count: if self.count.is_valid(row) { self.count.value(row) } else { return Err(RowError::null("count")) },
             labels: self.labels(row),
             owners: self.owners(row),
         };
@@ -352,32 +352,38 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl RowError {
+    /// Of a column that the table's schema says is never null.
+    pub fn null(column: &'static str) -> RowError {
+        RowError { column, what: "is null" }
+    }
+}
+
 fn wrong(column: &'static str) -> RowError {
     RowError { column, what: "has another type than the table's schema says" }
 }
 
-fn null(column: &'static str) -> RowError {
-    RowError { column, what: "is null" }
-}
-
-fn given<T>(column: Option<T>, name: &'static str) -> Result<T, RowError> {
+pub(super) fn given<T>(column: Option<T>, name: &'static str) -> Result<T, RowError> {
     column.ok_or(RowError { column: name, what: "is missing" })
 }
 
-fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<Option<&'a StringArray>, RowError> {
+pub(super) fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<Option<&'a StringArray>, RowError> {
     batch.column_by_name(name).map(|column| column.as_string_opt::<i32>().ok_or(wrong(name))).transpose()
 }
 
-fn long<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<Option<&'a Int64Array>, RowError> {
+pub(super) fn long<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<Option<&'a Int64Array>, RowError> {
     batch.column_by_name(name).map(|column| column.as_primitive_opt::<Int64Type>().ok_or(wrong(name))).transpose()
 }
 
-fn instant<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<Option<&'a TimestampMicrosecondArray>, RowError> {
+pub(super) fn instant<'a>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<Option<&'a TimestampMicrosecondArray>, RowError> {
     let typed = |column: &'a ArrayRef| column.as_primitive_opt::<TimestampMicrosecondType>().ok_or(wrong(name));
     batch.column_by_name(name).map(typed).transpose()
 }
 
-fn value(column: Option<&StringArray>, row: usize) -> Option<&str> {
+pub(super) fn value(column: Option<&StringArray>, row: usize) -> Option<&str> {
     column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
 }
 

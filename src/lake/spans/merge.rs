@@ -8,25 +8,12 @@
 use super::rows::{RowError, Rows};
 use super::schema::FILE_SCHEMA;
 use crate::lake::data_file::{Damaged, DataFile, Scan};
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
-};
+use crate::lake::merging::{self, BATCH_ROWS, OUTPUT_BYTES, row_bytes, rows_at_a_time};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use std::cmp::Ordering;
-
-/// Rows read at a time of each file, and given out at a time, at most.
-const BATCH_ROWS: usize = 8_192;
-/// About how many bytes the rows read at a time of a file take in memory at most, if the file's first rows are like its
-/// others.
-const SOURCE_BYTES: usize = 2 << 20;
-/// About how many bytes are given out at a time at most.
-const OUTPUT_BYTES: usize = 4 << 20;
-/// Rows that are read first, to see how large they are.
-const PROBE_ROWS: usize = 32;
-/// How many times its size in the file a row is expected to take in memory.
-const EXPANSION: u64 = 16;
 
 /// Why files could not be merged.
 #[derive(Debug, thiserror::Error)]
@@ -241,48 +228,20 @@ impl Keys {
     }
 }
 
-/// How many rows of a file are read at a time: few where they are large. The file's size alone does not tell, since what
-/// repeats takes next to nothing there and all of its length in memory.
-fn rows_at_a_time(file: &DataFile) -> Result<usize, MergeError> {
-    let info = file.info();
-    let packed = info.size.saturating_mul(EXPANSION) / info.rows.max(1);
-    let mut bytes = usize::try_from(packed).unwrap_or(usize::MAX);
-    if let Some(first) = file.scan(None, PROBE_ROWS)?.next_batch()? {
-        bytes = bytes.max(row_bytes(&first));
-    }
-    Ok((SOURCE_BYTES / bytes.max(1)).clamp(1, BATCH_ROWS))
-}
-
-/// About how many bytes a row of the batch takes.
-fn row_bytes(batch: &RecordBatch) -> usize {
-    batch.get_array_memory_size() / batch.num_rows().max(1)
-}
-
 fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
     batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>())
 }
 
 /// The batch in the columns of [`FILE_SCHEMA`]: columns that it lacks are null.
 pub fn conform(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    if batch.schema_ref() == &*FILE_SCHEMA {
-        return Ok(batch.clone());
-    }
-    let columns: Vec<ArrayRef> = FILE_SCHEMA
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
-            Some(column) => compute::cast(column, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        })
-        .collect::<Result<_, _>>()?;
-    RecordBatch::try_new(FILE_SCHEMA.clone(), columns)
+    merging::conform(batch, &FILE_SCHEMA)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fs::{Fs, RealFs};
+    use crate::lake::merging::SOURCE_BYTES;
     use crate::lake::spans::rows::RowBuilder;
     use crate::lake::spans::writer::SpanFileWriter;
     use crate::model::{Scope, Span, TraceId};

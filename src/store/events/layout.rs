@@ -60,7 +60,7 @@ impl<'a> Row<'a> {
 /// committed; where one cannot be written, none is left.
 pub fn write(target: &Target, batches: &[Bytes]) -> Result<Written, FlushError> {
     let heads: Vec<Batch<'_>> = batches.iter().map(|bytes| Batch::open(bytes)).collect::<Result<_, _>>()?;
-    let mut projects: BTreeMap<&str, u32> = heads.iter().map(|head| (&*head.project, 0)).collect();
+    let mut projects: BTreeMap<&str, u32> = heads.iter().map(|head| (head.project, 0)).collect();
     for (place, number) in projects.values_mut().enumerate() {
         *number = place as u32;
     }
@@ -90,7 +90,7 @@ fn rows<'a>(batches: &'a [Bytes], projects: &BTreeMap<&str, u32>) -> Result<Vec<
         let mut batch = Batch::open(bytes)?;
         arrivals.push(batch.arrival);
         rows.reserve(batch.count);
-        let project = projects.get(&*batch.project).copied().unwrap_or_default();
+        let project = projects.get(batch.project).copied().unwrap_or_default();
         while let Some(place) = batch.next_event()? {
             let body = &bytes[place.offset..place.offset + place.len];
             let key = sort_key(body)?;

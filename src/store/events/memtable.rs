@@ -8,7 +8,6 @@ use crate::codec::stored::StoredError;
 use crate::codec::stored::events::{self, Batch, EventPlace, SortKey};
 use crate::model::ServiceEvent;
 use bytes::Bytes;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -65,7 +64,7 @@ impl StoredEvent {
         &self.batch[self.offset as usize..(self.offset + self.len) as usize]
     }
 
-    pub fn project(&self) -> Result<Cow<'_, str>, StoredError> {
+    pub fn project(&self) -> Result<&str, StoredError> {
         Ok(Batch::open(&self.batch)?.project)
     }
 
@@ -194,7 +193,7 @@ mod tests {
 
     fn event(namespace: &'static str, service: Option<&'static str>, uid: &'static str) -> ServiceEvent<'static> {
         let event = Event { cluster: "c".into(), namespace: namespace.into(), uid: uid.into(), ..Event::default() };
-        ServiceEvent { service: service.map(Cow::Borrowed), event }
+        ServiceEvent { service: service.map(Into::into), event }
     }
 
     fn batch(project: &str, events: &[ServiceEvent<'_>]) -> EncodedEvents {
@@ -204,7 +203,7 @@ mod tests {
     fn told(found: &[StoredEvent]) -> Vec<(String, ServiceEvent<'static>)> {
         let mut told: Vec<_> = found
             .iter()
-            .map(|stored| (stored.project().unwrap().into_owned(), stored.event().unwrap().into_owned()))
+            .map(|stored| (stored.project().unwrap().to_owned(), stored.event().unwrap().into_owned()))
             .collect();
         told.sort();
         told

@@ -8,6 +8,7 @@ use super::compact::{as_fit, choose_tier, project_of};
 use super::core::{Core, View};
 use super::kind::{CompactError, FlushError, Kind, Memory, Shelf, Side};
 use super::target::{Target, Written};
+use crate::lake::events::merge::{MergeError, merge_files};
 use crate::lake::{DataFile, FileInfo, TableSpec, events};
 use memtable::EventMemTable;
 use std::collections::{BTreeMap, HashSet};
@@ -18,6 +19,17 @@ use std::time::Duration;
 /// Files of so many rows are not merged again, and no more are merged at a time: a merge keeps the key of each row in
 /// memory.
 const MAX_ROWS: u64 = 1_000_000;
+
+impl From<MergeError> for CompactError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Damaged(damaged) => CompactError::Damaged(damaged),
+            MergeError::Write(error) => CompactError::Write(error),
+            MergeError::Stopped => CompactError::Stopped,
+            MergeError::Arrow(error) => CompactError::Rows(error.to_string()),
+        }
+    }
+}
 
 /// The kind.
 #[derive(Debug)]
@@ -68,12 +80,21 @@ impl Kind for Events {
     }
 
     fn merge(
-        _target: &Target,
+        target: &Target,
         _config: &StoreConfig,
-        _inputs: &[Arc<DataFile>],
-        _stopping: &dyn Fn() -> bool,
+        inputs: &[Arc<DataFile>],
+        stopping: &dyn Fn() -> bool,
     ) -> Result<(Vec<FileInfo>, u64), CompactError> {
-        Err(CompactError::Stopped)
+        let day = inputs.first().map_or(0, |file| file.info().day);
+        let create = |number| layout::create(target, day, number);
+        let mut files = Vec::new();
+        match merge_files(inputs, &create, &mut files, stopping) {
+            Ok(dropped) => Ok((files, dropped)),
+            Err(error) => {
+                target.discard(&files);
+                Err(error.into())
+            }
+        }
     }
 
     fn retention(config: &StoreConfig) -> Option<Duration> {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod ats;
+mod ccs;
 mod kie;
 mod registry;
 mod routes;

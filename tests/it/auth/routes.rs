@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The routes of the four APIs that are open to everybody, which their clients ask for before they know anybody.
+/// The routes of the APIs that are open to everybody, which their clients ask for before they know anybody.
 const OPEN: [&str; 5] = [
     "GET /v1/health",
     "POST /v4/token",
@@ -25,12 +25,13 @@ fn refusal_of(path: &str) -> Option<(u16, &'static [&'static str])> {
         Some("kie") => Some((401, KIE)),
         _ if path.starts_with("/v4/") => Some((401, &["detail", "errorCode", "errorMessage"])),
         _ if path.starts_with("/pop/") => Some((403, SAE)),
+        _ if path == "/v2/index.php" => Some((200, &["code", "codeDesc", "message"])),
         _ => None,
     }
 }
 
 #[test]
-fn every_route_of_the_four_apis_refuses_somebody_unknown_and_no_other_does() {
+fn every_route_of_the_apis_refuses_somebody_unknown_and_no_other_does() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--auth-tokens", TOKEN]);
     let mut client = server.connect();
@@ -50,6 +51,9 @@ fn every_route_of_the_four_apis_refuses_somebody_unknown_and_no_other_does() {
                     let mut found: Vec<String> = answer.json().as_object().unwrap().keys().cloned().collect();
                     found.sort();
                     assert_eq!(found, fields, "{name}");
+                    if status == 200 {
+                        assert_eq!(answer.json()["code"], 4100, "{name}");
+                    }
                     guarded += 1;
                 }
                 _ => assert!(![401, 403].contains(&answer.status), "{name}: {answer:?}"),
@@ -65,16 +69,16 @@ fn every_route_of_the_four_apis_refuses_somebody_unknown_and_no_other_does() {
 #[test]
 fn the_log_tells_once_at_start_who_may_come_in() {
     for (args, said) in [
-        (&[][..], "the ATS, ServiceComb, kie and SAE APIs are open to everybody: none of auth.credentials, "),
+        (&[][..], "the ATS, ServiceComb, kie, SAE and CCS APIs are open to everybody: none of auth.credentials, "),
         (
             &["--auth-tokens", TOKEN, "--auth-root-password", PASSWORD],
-            "the ATS, ServiceComb, kie and SAE APIs are closed to all but those known by auth.tokens, \
+            "the ATS, ServiceComb, kie, SAE and CCS APIs are closed to all but those known by auth.tokens, \
              auth.root_password\n",
         ),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let log = Server::start_with(dir.path(), args).log();
-        let told: Vec<&str> = log.split_inclusive('\n').filter(|line| line.contains("SAE APIs")).collect();
+        let told: Vec<&str> = log.split_inclusive('\n').filter(|line| line.contains("CCS APIs")).collect();
         assert!(told.len() == 1 && told[0].contains(said) && told[0].contains(" INFO "), "{log}");
         assert!(!log.contains(TOKEN) && !log.contains(PASSWORD), "{log}");
     }

@@ -52,7 +52,9 @@ fn every_documented_route_is_answered_and_every_other_method_is_told_which_are()
         // No path has both.
         let other = ["DELETE", "PATCH"].into_iter().find(|other| !documented.contains(&format!("{other} {template}")));
         let refused = client.send(other.unwrap(), &path, &[], b"");
-        assert_eq!(refused.status, 405, "{path}");
+        // Of one API everything is a success by HTTP's status.
+        let status = if path == "/v2/index.php" { 200 } else { 405 };
+        assert_eq!(refused.status, status, "{path}");
         assert!(refused.header("allow").unwrap().contains(method), "{path}: {refused:?}");
     }
 }

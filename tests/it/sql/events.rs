@@ -307,7 +307,8 @@ async fn what_moves_from_the_log_to_the_tables_while_it_is_read_is_there_once() 
     }
     let meddler = FlushNow(lake.store.clone(), tokio::runtime::Handle::current());
     let fs = Arc::new(Meanwhile::before_the_log(&lake, meddler));
-    let sql = "select (select count(*) from events) a, (select count(*) from event_rows) b, (select count(*) from spans) c";
+    let sql =
+        "select (select count(*) from events) a, (select count(*) from event_rows) b, (select count(*) from spans) c";
     let (rows, notes) = ask(fs.clone(), &lake.data(), sql, false).await.unwrap();
     assert_eq!(rows, ["200|200|20"]);
     assert_eq!(notes, [""; 0]);
