@@ -185,7 +185,7 @@ fn times_are_told_in_the_zone_of_the_setting() {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start_with(dir.path(), &[&format!("--ccs-utc-offset={setting}")]);
         let event = Posted { seen: (now() - 86_400, now() - 60), ..Posted::new("a") };
-        post(&server, "cls-xxxxx", &[event.clone()]);
+        post(&server, "cls-xxxxx", std::slice::from_ref(&event));
         let line = data(&ask(&server, FRONTEND))["eventList"][0].take();
         let expected = (local(event.seen.0, utc_offset), local(event.seen.1, utc_offset));
         let told = (line["firstSeen"].as_str().unwrap(), line["lastSeen"].as_str().unwrap());

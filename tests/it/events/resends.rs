@@ -63,7 +63,7 @@ fn known(start: i64, event: usize) -> Known {
 fn resend(start: i64, event: usize, times: usize) -> String {
     let known = known(start, event);
     let last = begin(start, event) + (times as i64 - 1) * 1_000_000;
-    let began_late = times % 3 == 0;
+    let began_late = times.is_multiple_of(3);
     let (first, count) = if began_late { (last, 1) } else { (known.first_seen, times) };
     json!({
         "clusterName": known.cluster,

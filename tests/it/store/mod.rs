@@ -199,7 +199,7 @@ fn event_rows(snapshot: &Snapshot) -> Result<EventRows> {
             let mut batch = stored::events::Batch::open(&bytes).expect("a batch");
             while let Some(place) = batch.next_event().expect("an event") {
                 let body = &bytes[place.offset..place.offset + place.len];
-                add(&batch.project, stored::events::decode_event(body).expect("an event"));
+                add(batch.project, stored::events::decode_event(body).expect("an event"));
             }
         }
     }
