@@ -303,7 +303,7 @@ fn projects_and_clusters_are_walls() {
     let all = Window::LastSeen { from: 0, to: 100 };
     assert_eq!(world.find(&ask("web", all)).events, of(&[mine]));
     let of_other = EventQuery { project: "q".to_owned(), ..ask("web", all) };
-    assert_eq!(world.find(&of_other).events, of(&[theirs.clone()]));
+    assert_eq!(world.find(&of_other).events, of(std::slice::from_ref(&theirs)));
     let both = EventQuery { cluster: None, ..ask("web", all) };
     let found = world.find(&both).events;
     assert_eq!(found, of(&[other_cluster(theirs), row("u", Some("web"), (10, 20), 1, "mine")]));

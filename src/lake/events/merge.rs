@@ -386,8 +386,7 @@ impl<'f> Merge<'f> {
     fn new(inputs: &'f [Arc<DataFile>], settled: &'f Settled) -> Result<Self, MergeError> {
         let (batches, pending) = (Vec::new(), Vec::new());
         let sources = Vec::new();
-        let mut merge =
-            Merge { settled, sources, batches, pending, pending_bytes: 0, dropped: 0, has_repeats: false };
+        let mut merge = Merge { settled, sources, batches, pending, pending_bytes: 0, dropped: 0, has_repeats: false };
         for file in inputs {
             merge.sources.push(Source { file, scan: file.scan(None, rows_at_a_time(file)?)?, current: None });
         }
@@ -399,7 +398,8 @@ impl<'f> Merge<'f> {
 
     /// The next rows, in the columns of [`FILE_SCHEMA`]; `None` after the last.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, MergeError> {
-        while self.pending.len() < BATCH_ROWS && self.pending_bytes < OUTPUT_BYTES {
+        // Two at least, since the last one waits.
+        while self.pending.len() < 2 || (self.pending.len() < BATCH_ROWS && self.pending_bytes < OUTPUT_BYTES) {
             let Some(source) = self.least() else { break };
             let Some(current) = &mut self.sources[source].current else { break };
             let (batch, row) = (current.batch, current.row);
@@ -454,7 +454,7 @@ impl<'f> Merge<'f> {
         }
         // The last row waits for the next turn, to be compared with what follows it.
         let more = self.sources.iter().any(|source| source.current.is_some());
-        let keep = if more && self.pending.len() > 1 { self.pending.pop() } else { None };
+        let keep = if more { self.pending.pop() } else { None };
         let inputs: Vec<&RecordBatch> = self.batches.iter().map(|read| &read.rows).collect();
         let places: Vec<(usize, usize)> = self.pending.iter().map(|place| (place.batch, place.row)).collect();
         let output = compute::interleave_record_batch(&inputs, &places)?;
@@ -696,6 +696,22 @@ mod tests {
             })
             .collect();
         assert_eq!(read(&outputs[0]), wanted);
+    }
+
+    #[test]
+    fn rows_as_large_as_an_output_are_joined_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = |number: i64, count| {
+            let mut row = row(format!("u-{number}"), "web", number, count);
+            row.1.event.message = number.to_string().repeat(OUTPUT_BYTES).into();
+            row
+        };
+        let rows: Vec<Row> = (0..3).map(|number| large(number, 1)).collect();
+        let again: Vec<Row> = (0..3).map(|number| large(number, 2)).collect();
+        let inputs = [file(folder.path(), "1.parquet", &rows), file(folder.path(), "2.parquet", &again)];
+        let (outputs, dropped) = merged(folder.path(), &inputs);
+        assert_eq!((outputs.len(), dropped), (1, 3));
+        assert!(read(&outputs[0]) == again, "too large to be shown");
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl<'a> Rows<'a> {
             texts,
             uid: given(text(batch, "uid")?, "uid")?,
             labels: batch.column_by_name("labels").map(|c| label_columns(c)).transpose()?,
-            owners: batch.column_by_name("owners").map(|c| owner_columns(c)).transpose()?,
+            owners: batch.column_by_name("owners").map(owner_columns).transpose()?,
         })
     }
 

@@ -39,7 +39,7 @@ impl LogRows {
                 Ok(event) => event,
                 Err(e) => return Ok(Err(e)),
             };
-            self.builder.push(&batch.project, &event);
+            self.builder.push(batch.project, &event);
             self.days.push(day_of(Some(event.event.last_seen), batch.arrival));
             if self.days.len() == BATCH_ROWS {
                 self.close_batch()?;
