@@ -386,8 +386,7 @@ impl<'f> Merge<'f> {
     fn new(inputs: &'f [Arc<DataFile>], settled: &'f Settled) -> Result<Self, MergeError> {
         let (batches, pending) = (Vec::new(), Vec::new());
         let sources = Vec::new();
-        let mut merge =
-            Merge { settled, sources, batches, pending, pending_bytes: 0, dropped: 0, has_repeats: false };
+        let mut merge = Merge { settled, sources, batches, pending, pending_bytes: 0, dropped: 0, has_repeats: false };
         for file in inputs {
             merge.sources.push(Source { file, scan: file.scan(None, rows_at_a_time(file)?)?, current: None });
         }

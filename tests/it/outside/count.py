@@ -1,24 +1,25 @@
-"""Counts the spans of a table, and of one of its traces, with an engine of this machine.
+"""Counts the rows of a table, those of them with a value in a column, and the entries of their maps in another, with an
+engine of this machine.
 
-usage: count.py polars|duckdb TABLE_FOLDER TRACE_ID EXTENSIONS_FOLDER
-prints: "<engine> <version> <spans> <spans of the trace> <tags of the trace>"
+usage: count.py polars|duckdb TABLE_FOLDER COLUMN VALUE MAP_COLUMN EXTENSIONS_FOLDER
+prints: "<engine> <version> <rows> <rows with the value> <entries of their maps>"
 """
 
 import pathlib
 import sys
 
-engine, table, trace_id, folder = sys.argv[1:5]
+engine, table, column, value, map_column, folder = sys.argv[1:7]
 
 if engine == "polars":
     import deltalake
     import polars
 
     frame = polars.scan_delta(table)
-    spans = frame.select(polars.len()).collect().item()
-    trace = frame.filter(polars.col("trace_id") == trace_id).collect()
+    rows = frame.select(polars.len()).collect().item()
+    some = frame.filter(polars.col(column) == value).collect()
     # A map arrives as a dictionary or as a list of its entries, by version.
-    tags = sum(len(entries) for entries in trace["tags"].to_list() if entries is not None)
-    print("polars", f"{polars.__version__}+deltalake-{deltalake.__version__}", spans, trace.height, tags)
+    entries = sum(len(entries) for entries in some[map_column].to_list() if entries is not None)
+    print("polars", f"{polars.__version__}+deltalake-{deltalake.__version__}", rows, some.height, entries)
 elif engine == "duckdb":
     import duckdb
     import duckdb_extension_delta
@@ -28,10 +29,10 @@ elif engine == "duckdb":
     connection = duckdb.connect(config={"extension_directory": folder})
     connection.execute(f"INSTALL '{extension}'")
     connection.execute("LOAD delta")
-    spans = connection.execute("SELECT count(*) FROM delta_scan(?)", [table]).fetchone()[0]
-    rows, tags = connection.execute(
-        "SELECT count(*), sum(cardinality(tags)) FROM delta_scan(?) WHERE trace_id = ?", [table, trace_id]
+    rows = connection.execute("SELECT count(*) FROM delta_scan(?)", [table]).fetchone()[0]
+    some, entries = connection.execute(
+        f"SELECT count(*), sum(cardinality({map_column})) FROM delta_scan(?) WHERE {column} = ?", [table, value]
     ).fetchone()
-    print("duckdb", duckdb.__version__, spans, rows, int(tags or 0))
+    print("duckdb", duckdb.__version__, rows, some, int(entries or 0))
 else:
     sys.exit(f"no engine {engine}")

@@ -130,7 +130,10 @@ async fn of_rows_as_new_as_each_other_the_one_with_labels_says_whose_the_event_i
 #[tokio::test]
 async fn what_an_event_was_before_answers_no_question() {
     let lake = Lake::new().await;
-    let moved = |service: &'static str, last_seen| ServiceEvent { service: Some(service.into()), ..event("u", service, last_seen) };
+    let moved = |service: &'static str, last_seen| ServiceEvent {
+        service: Some(service.into()),
+        ..event("u", service, last_seen)
+    };
     lake.post_events(&[moved("old", 10), event("v", "x", 10)]).await;
     lake.flush().await;
     lake.post_events(&[moved("new", 3_000_000)]).await;
@@ -243,7 +246,7 @@ async fn files_that_cannot_hold_an_answer_are_left_out_before_anything_is_read()
     }
     // The events that may answer are known before their rows are read, by their uids while these are few.
     let plan = lake.rows("explain select message from events where last_seen >= '2026-11-23'").await.join("\n");
-    assert!(plan.contains("predicate=uid@16 = b") || plan.contains("uid@16 = b"), "{plan}");
+    assert!(plan.contains("predicate=uid@16 = b"), "{plan}");
 }
 
 #[tokio::test]
@@ -284,7 +287,11 @@ async fn a_folder_without_the_table_has_no_events() {
         ("select uid, message from events where service = 'web'", &[]),
         ("select count(*) from spans", &["1"]),
     ] {
-        assert_eq!(lake.try_rows(sql, false).await.unwrap(), (expected.iter().map(|row| row.to_string()).collect(), Vec::new()), "{sql}");
+        assert_eq!(
+            lake.try_rows(sql, false).await.unwrap(),
+            (expected.iter().map(|row| row.to_string()).collect(), Vec::new()),
+            "{sql}"
+        );
     }
 }
 
@@ -300,7 +307,8 @@ async fn what_moves_from_the_log_to_the_tables_while_it_is_read_is_there_once() 
     }
     let meddler = FlushNow(lake.store.clone(), tokio::runtime::Handle::current());
     let fs = Arc::new(Meanwhile::before_the_log(&lake, meddler));
-    let sql = "select (select count(*) from events), (select count(*) from event_rows), (select count(*) from spans)";
+    let sql =
+        "select (select count(*) from events) a, (select count(*) from event_rows) b, (select count(*) from spans) c";
     let (rows, notes) = ask(fs.clone(), &lake.data(), sql, false).await.unwrap();
     assert_eq!(rows, ["200|200|20"]);
     assert_eq!(notes, [""; 0]);
@@ -311,7 +319,7 @@ async fn what_moves_from_the_log_to_the_tables_while_it_is_read_is_there_once() 
 #[tokio::test]
 async fn a_table_that_has_had_no_commit_for_long_is_read_as_whole_as_the_other() {
     let lake = Lake::with(|config| config.segment_bytes = 64 << 10).await;
-    let count = "select (select count(*) from events), (select count(*) from spans)";
+    let count = "select (select count(*) from events) a, (select count(*) from spans) b";
     lake.post_events(&[event("a", "x", 1)]).await;
     lake.post(&[span(1, 1)]).await;
     lake.flush().await;
@@ -330,7 +338,11 @@ async fn a_table_that_has_had_no_commit_for_long_is_read_as_whole_as_the_other()
             lake.flush().await;
         }
     }
-    assert_eq!(lake.try_rows(count, false).await.unwrap(), (vec!["41|41".to_owned()], Vec::new()), "events alone since");
+    assert_eq!(
+        lake.try_rows(count, false).await.unwrap(),
+        (vec!["41|41".to_owned()], Vec::new()),
+        "events alone since"
+    );
     lake.post(&[span(3, 3_000)]).await;
     lake.post_events(&[event("last", "x", 1)]).await;
     assert_eq!(lake.try_rows(count, false).await.unwrap(), (vec!["42|42".to_owned()], Vec::new()), "and the log");

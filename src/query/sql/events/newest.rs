@@ -1,13 +1,13 @@
 //! Rows of one event made one: the newest, with the least first-seen and the greatest count of all.
 //!
-//! Of rows as new as each other ([`crate::model::event::merge`] says which of them counts) an answer seldom shows where
+//! Of rows as new as each other ([`newness`] says which of them counts) an answer seldom shows where
 //! they differ: so they are first compared in the columns that are shown, and only where these differ are all columns
 //! looked at.
 
 use super::key::{IDENTITY, KEY};
 use crate::lake::events::rows::{RowError, Rows};
 use crate::lake::spec::DAY;
-use crate::model::event::{Resend, merge};
+use crate::model::event::newness;
 use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
 };
@@ -207,15 +207,9 @@ impl<'a> Columns<'a> {
     /// Whether the first of two rows that were last seen at the same time counts.
     fn is_newer(&self, a: usize, b: usize) -> Result<bool> {
         let Some((rows, days)) = &self.whole else { return Ok(false) };
-        let (mut first, mut second) = (rows.event(a).map_err(no_event)?, rows.event(b).map_err(no_event)?);
-        // What is merged has no part in it.
-        first.put_extremes(0, 0);
-        second.put_extremes(0, 0);
-        if first == second {
-            let day = |row: usize| days.and_then(|days| days.get(row));
-            return Ok(day(a) > day(b));
-        }
-        Ok(merge(first.clone(), second) == first)
+        let (first, second) = (rows.event(a).map_err(no_event)?, rows.event(b).map_err(no_event)?);
+        let day = |row: usize| days.and_then(|days| days.get(row));
+        Ok(newness(&first, &second).then_with(|| day(a).cmp(&day(b))).is_gt())
     }
 }
 
