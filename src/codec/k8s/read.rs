@@ -6,23 +6,30 @@ use super::{Around, Limits};
 use crate::codec::DecodeError;
 use crate::codec::zipkin::place;
 use crate::model::Event;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+
+/// What may stand between documents.
+const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Reads a body that is UTF-8. A body of nothing holds no events.
 pub fn documents<'a>(body: &'a str, around: &Around<'a>, limits: &Limits) -> Result<Vec<Event<'a>>, DecodeError> {
     let mut events = Vec::new();
-    let mut json = serde_json::Deserializer::from_str(body);
     let mut documents = 0;
-    // What `end` finds instead of the end is where the next document begins.
-    while let Err(begin) = json.end() {
+    let mut rest = body.trim_start_matches(WHITE);
+    while !rest.is_empty() {
+        // One reader a document: to ask it whether there is another makes it count all lines up to there.
+        let mut json = serde_json::Deserializer::from_str(rest);
         let noted = Noted::default();
         let mut pass = Pass { around, limits, noted: &noted, events: &mut events };
         let read = Entry { pass: &mut pass, at: &At::Root, depth: 0 }.deserialize(&mut json);
         if let Err(error) = read {
-            return Err(refusal(body, &error, noted.take(), documents, begin.line()));
+            let before = body.get(..body.len() - rest.len()).unwrap_or_default();
+            return Err(refusal(before, rest, &error, noted.take(), documents));
         }
         documents += 1;
+        let end = json.into_iter::<IgnoredAny>().byte_offset();
+        rest = rest.get(end..).unwrap_or_default().trim_start_matches(WHITE);
     }
     Ok(events)
 }
@@ -239,23 +246,27 @@ impl<'de> Visitor<'de> for Items<'_, '_, 'de> {
     }
 }
 
-/// The refusal of `body`, in the document that so many precede and that begins at `line`: `fault` if a visitor noted
-/// one, else what the parser found.
+/// The refusal of a body in the document that `rest` begins with and that so many precede, which `before` has: `fault` if
+/// a visitor noted one, else what the parser found.
 fn refusal(
-    body: &str,
+    before: &str,
+    rest: &str,
     error: &serde_json::Error,
     fault: Option<Box<Fault>>,
     documents: usize,
-    line: usize,
 ) -> DecodeError {
+    let (lines, last_line) = match before.rsplit_once('\n') {
+        Some((lines, last_line)) => (1 + lines.matches('\n').count(), last_line),
+        None => (0, before),
+    };
     let prefix = match documents {
         0 => "$".to_owned(),
-        before => format!("document {} at line {line}, $", before + 1),
+        before => format!("document {} at line {}, $", before + 1, lines + 1),
     };
-    let offset = place::offset(body, error.line().max(1), error.column());
+    let offset = place::offset(rest, error.line().max(1), error.column());
     match fault {
         Some(fault) if fault.is_here() => {
-            let path = place::path(body, offset);
+            let path = place::path(rest, offset);
             let path = path.trim_start_matches('$').trim_end_matches('.');
             return DecodeError { place: format!("{prefix}{path}"), ..fault.error("") };
         }
@@ -264,16 +275,18 @@ fn refusal(
     }
     let (path, found, remedy) = if error.is_eof() {
         let remedy = "the body breaks off here: send the whole of it";
-        (place::path_at_end(body, offset), "unexpected end of JSON input".to_owned(), remedy)
+        (place::path_at_end(rest, offset), "unexpected end of JSON input".to_owned(), remedy)
     } else {
         let found = error.to_string();
         let found = found.rsplit_once(" at line ").map_or(found.as_str(), |(found, _)| found).to_owned();
-        (place::path(body, offset), found, "send an event, a List of events, or one after the other, as JSON")
+        (place::path(rest, offset), found, "send an event, a List of events, or one after the other, as JSON")
     };
     let path = path.trim_start_matches('$').trim_end_matches('.');
+    let shift = if error.line() <= 1 { last_line.len() } else { 0 };
+    let (line, column) = (lines + error.line(), error.column() + shift);
     DecodeError {
         peer: format!("couldn't get version/kind; json parse error: {found}"),
-        place: format!("{prefix}{path}, line {} column {}", error.line(), error.column()),
+        place: format!("{prefix}{path}, line {line} column {column}"),
         remedy: remedy.to_owned(),
         too_large: false,
     }

@@ -522,6 +522,10 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_send_instead() {
             column 18: send an event, a List of events, or one after the other, as JSON".to_owned()),
         ("[]\nkind: Event", "couldn't get version/kind; json parse error: expected value\ndocument 2 at line 2, $, \
             line 2 column 1: send an event, a List of events, or one after the other, as JSON".to_owned()),
+        ("[] nonsense", "couldn't get version/kind; json parse error: expected ident\ndocument 2 at line 1, $, \
+            line 1 column 5: send an event, a List of events, or one after the other, as JSON".to_owned()),
+        ("[]\n[] {\n\"kind\":", "couldn't get version/kind; json parse error: unexpected end of JSON input\n\
+            document 3 at line 2, $.kind, line 3 column 7: the body breaks off here: send the whole of it".to_owned()),
     ];
     for (body, wanted) in table {
         assert_eq!(refused(body), wanted, "{body}");

@@ -117,6 +117,31 @@ fn a_gzip_bomb_is_refused() {
     expect_accepted(&client.send("POST", K8S, &[], EVENT.as_bytes()), 1);
 }
 
+/// An event of 90 bytes takes ten times that once it is decoded: how many are decoded at a time is bounded, too.
+#[test]
+fn many_large_posts_at_a_time_stay_within_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let mut body = GzEncoder::new(Vec::new(), Compression::fast());
+    for number in 0..100_000 {
+        let event =
+            format!(r#"{{"metadata":{{"name":"{number}"}},"regarding":{{}},"eventTime":"2025-01-01T00:00:00Z"}}"#);
+        body.write_all(event.as_bytes()).unwrap();
+    }
+    let body = body.finish().unwrap();
+    let before = server.peak_memory();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let answer = server.connect().send("POST", K8S, &[("content-encoding", "gzip")], &body);
+                assert!([200, 503].contains(&answer.status), "{}", answer.text());
+            });
+        }
+    });
+    let grown = server.peak_memory() - before;
+    assert!(grown < 500 << 20, "{} MiB", grown >> 20);
+}
+
 /// A request's head that promises a body and asks whether to send it.
 fn head(path: &str, length: usize) -> String {
     format!(
