@@ -19,7 +19,7 @@
 
 use super::registered::version_order;
 use crate::codec::zipkin::ats;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::{self, EventQuery, KnownService, Window};
 use crate::model::{Endpoint, ServiceEvent, Span};
 use crate::query::origin::Origin;
@@ -152,17 +152,9 @@ pub fn trace_context(
         None => Vec::new(),
     };
     let known = Known::of(&known);
-    if let Some(around) = around
-        && known.services.is_empty()
-    {
-        // A file that does not tell its services is named by a question alone.
-        let window = Window::LastSeen { from: around.from, to: around.from };
-        let (project, nobody) = (project.clone(), Some(String::new()));
-        let asked = EventQuery { project, cluster: None, namespace: None, service: nobody, window };
-        damaged.extend(events::find(snapshot, &asked, stop)?.damaged);
-    }
     let mut registered = Registrations::of(registry, &query.tenants, &seen.services);
     let mut room = MOST_BYTES;
+    let mut is_asked = false;
     for (folded, service) in seen.services {
         stop.check()?;
         let mut found = ServiceContext {
@@ -173,7 +165,8 @@ pub fn trace_context(
         };
         if let Some(around) = around {
             for asked in known.questions(project, &folded, &found.places, around) {
-                let answer = events::find(snapshot, &asked, stop)?;
+                is_asked = true;
+                let answer = events::find(snapshot, &asked, stop).map_err(|error| with_remedy(error, &found.name))?;
                 found.events.extend(answer.events);
                 damaged.extend(answer.damaged);
             }
@@ -181,9 +174,27 @@ pub fn trace_context(
         }
         context.services.push(found);
     }
+    if let (Some(around), false) = (around, is_asked) {
+        // A file that cannot tell of which services its events are is named by a question alone.
+        let window = Window::LastSeen { from: around.from, to: around.from };
+        let (project, nobody) = (project.clone(), Some(String::new()));
+        let asked = EventQuery { project, cluster: None, namespace: None, service: nobody, window };
+        damaged.extend(events::find(snapshot, &asked, stop)?.damaged);
+    }
     damaged.sort_unstable();
     damaged.dedup();
     Ok((Some(context), damaged))
+}
+
+/// Of a service with too many events, how there come to be fewer.
+fn with_remedy(error: Error, service: &str) -> Error {
+    match error.kind() {
+        ErrorKind::TooLarge => {
+            let message = error.message();
+            Error::too_large(format!("{message}\nthis is of the service {service:?}: send a smaller margin"))
+        }
+        _ => error,
+    }
 }
 
 impl ServiceContext {

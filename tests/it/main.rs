@@ -17,6 +17,7 @@ mod outside;
 mod proto3;
 mod recorded;
 mod sae;
+mod schemas;
 mod serve;
 mod servicecomb;
 mod sql;

@@ -93,16 +93,19 @@ fn check<'p>(auth: &Auth, method: &Method, hosts: &[&str], parameters: &'p Param
         )));
     }
     let key = hmac::Key::new(algorithm, secret.as_bytes());
-    let text = |host: &str| format!("{method}{host}{}{}", ccs::PATH, parameters.signed());
+    let orders = parameters.signed();
+    let text = |host: &str, parameters: &str| format!("{method}{host}{}{parameters}", ccs::PATH);
     // A plus that was not encoded came as a space.
     let signature = STANDARD.decode(signature.replace(' ', "+")).ok();
     let is_signed = signature.is_some_and(|signature| {
-        hosts.iter().any(|host| hmac::verify(&key, text(host).as_bytes(), &signature).is_ok())
+        let mut texts = hosts.iter().flat_map(|host| orders.iter().map(|order| text(host, order)));
+        texts.any(|text| hmac::verify(&key, text.as_bytes(), &signature).is_ok())
     });
     if !is_signed {
         let others = hosts.get(1..).unwrap_or_default().join(", ");
         let others = if others.is_empty() { others } else { format!(" (or {others} for the host)") };
-        let text = text(hosts.first().copied().unwrap_or_default());
+        let order = orders.first().map(String::as_str).unwrap_or_default();
+        let text = text(hosts.first().copied().unwrap_or_default(), order);
         return Err(Rejection::not_authentic(format!(
             "parameter Signature: sign with the secret of auth.credentials, over what is sent, in base 64. The server \
              computed the signature over{others}:\n{}",

@@ -5,7 +5,7 @@
 //! was made) is an empty text, null for a number, and an empty list or object.
 
 use super::{Parameters, Rejection};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::{self, EventQuery, Found, KnownService, Window};
 use crate::model::ServiceEvent;
 use crate::model::event::{Counted, Event, count_together};
@@ -148,7 +148,15 @@ impl Action {
         };
         // Where a file could not be read, the cluster's events may be in it.
         let is_unknown = |cluster: &str, found: &Found| -> Result<bool> {
-            Ok(found.events.is_empty() && found.damaged.is_empty() && known(Some(cluster))?.is_empty())
+            if !found.events.is_empty() || !found.damaged.is_empty() {
+                return Ok(false);
+            }
+            match known(Some(cluster)) {
+                Ok(known) => Ok(known.is_empty()),
+                // One with so many services is there.
+                Err(e) if e.kind() == ErrorKind::TooLarge => Ok(false),
+                Err(e) => Err(e),
+            }
         };
         match self {
             Action::Clusters { ids, name, page } => {

@@ -105,17 +105,28 @@ impl Parameters {
         self.0.iter().filter(is_item).map(|parameter| parameter.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// What a signature is computed over, behind the method, the host and the path.
-    pub(in crate::api) fn signed(&self) -> String {
-        let mut text = String::new();
-        for Parameter { name, value } in self.0.iter().filter(|parameter| parameter.name != "Signature") {
-            text.push(if text.is_empty() { '?' } else { '&' });
-            text.push_str(name);
-            text.push('=');
-            text.push_str(value);
+    /// What a signature is computed over, behind the method, the host and the path. Clients sort names before they make
+    /// dots of underscores (Node's, PHP's) or after (Python's); it is two texts where that makes a difference.
+    pub(in crate::api) fn signed(&self) -> Vec<String> {
+        let mut sent: Vec<&Parameter> = self.0.iter().filter(|parameter| parameter.name != "Signature").collect();
+        let mut texts = vec![joined(&sent)];
+        if !sent.is_sorted_by_key(|parameter| &parameter.name) {
+            sent.sort_by(|a, b| a.name.cmp(&b.name));
+            texts.push(joined(&sent));
         }
-        text
+        texts
     }
+}
+
+fn joined(parameters: &[&Parameter]) -> String {
+    let mut text = String::new();
+    for Parameter { name, value } in parameters {
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value);
+    }
+    text
 }
 
 fn not_utf8() -> Rejection {
@@ -219,17 +230,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_in_the_order_of_the_names_as_they_were_sent() {
-        // A client orders `a_b` behind `aZ` and then writes `a.b`.
+    fn what_is_signed_is_in_the_order_of_names_with_underscores_or_with_dots() {
         let sent = "limit=20&a_b=1&aZ=2&Signature=x&Action=D&empty=&file=%40/etc";
         let get = Parameters::read(&Method::GET, sent, &HeaderMap::new(), b"").unwrap();
-        assert_eq!(get.signed(), "?Action=D&aZ=2&a.b=1&empty=&file=@/etc&limit=20");
+        let orders =
+            ["?Action=D&aZ=2&a.b=1&empty=&file=@/etc&limit=20", "?Action=D&a.b=1&aZ=2&empty=&file=@/etc&limit=20"];
+        assert_eq!(get.signed(), orders);
         assert_eq!(get.text("file"), Some("@/etc"));
         for post in [read(sent, b""), read("", sent.as_bytes())] {
             let post = post.unwrap();
-            assert_eq!(post.signed(), "?Action=D&aZ=2&a.b=1&empty=&limit=20");
+            let orders = ["?Action=D&aZ=2&a.b=1&empty=&limit=20", "?Action=D&a.b=1&aZ=2&empty=&limit=20"];
+            assert_eq!(post.signed(), orders);
             assert_eq!(post.text("file"), None);
         }
-        assert_eq!(Parameters::default().signed(), "");
+        // Mostly it makes no difference.
+        assert_eq!(read("b_1=x&b_0=y&a=z&Signature=x", b"").unwrap().signed(), ["?a=z&b.0=y&b.1=x"]);
+        assert_eq!(Parameters::default().signed(), [""]);
     }
 }

@@ -30,6 +30,10 @@ use std::sync::Arc;
 /// The key among the footer's metadata.
 pub const KEY: &str = "spanlake.directory";
 
+/// The key among the footer's metadata of a file that has several rows of some events, which disagree on the service: who
+/// looks for an event must not stop at the first. Its value says nothing.
+pub const REPEATS: &str = "spanlake.repeats";
+
 const VERSION: u8 = 1;
 
 /// A directory is at most so long before compression: what is longer is damage.

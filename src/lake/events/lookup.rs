@@ -22,9 +22,6 @@ use parquet::file::statistics::Statistics;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-/// The key among the footer's metadata of a file that may have several rows of an event.
-pub const REPEATS: &str = "spanlake.repeats";
-
 /// What is read of a row before it is known to be wanted.
 const TOLD: [&str; 4] = ["last_seen", "first_seen", "count", "uid"];
 
@@ -115,7 +112,7 @@ impl<'f> Lookup<'f> {
 
     /// Whether each event has one row in the file: what was found need not be looked for again.
     pub fn has_each_once(&self) -> bool {
-        self.is_own && self.loaded.value(REPEATS).is_none()
+        self.is_own && self.loaded.value(directory::REPEATS).is_none()
     }
 
     /// The numbers of a project's entries: of a cluster, a namespace and a service, or of all.

@@ -5,14 +5,14 @@
 //! Resends lie apart: rows are sorted by service and last-seen. So the files are read three times:
 //!
 //! 1. Which events have several rows, by their hashes: 8 bytes a row in memory.
-//! 2. Of these events the greatest last-seen, the least first-seen and the greatest count: up to 94 bytes an event (40
+//! 2. Of these events the greatest last-seen, the least first-seen and the greatest count: up to 112 bytes an event (48
 //!    in a hash table, which may be half empty and is never fuller than seven eighths).
 //! 3. The rows, in order, but for those that are older than the newest of their event; those that stay are gathered
 //!    column by column from the inputs.
 //!
-//! Of a million rows that is 8 MB where no event has two, and 55 MB where each has. Rows of one event that were last
+//! Of a million rows that is 8 MB where no event has two, and 64 MB where each has. Rows of one event that were last
 //! seen in the same microsecond become one where they have the same place in the order; they lie apart only where they
-//! disagree on namespace or service, and are left to readers.
+//! disagree on namespace or service, and are left to readers, whom the file tells of it ([`super::directory::REPEATS`]).
 
 use super::rows::{RowError, Rows, given, instant, long, text, value};
 use super::schema::FILE_SCHEMA;
@@ -29,6 +29,7 @@ use arrow::array::{
 use arrow::compute;
 use arrow::error::ArrowError;
 use ring::digest::{Context, SHA256};
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -74,7 +75,7 @@ pub fn merge_files(
             if open.as_ref().is_some_and(|(current, _)| *current != project)
                 && let Some((_, writer)) = open.take()
             {
-                files.push(writer.finish()?);
+                files.push(finish(writer, merge.has_repeats)?);
             }
             let (_, writer) = match &mut open {
                 Some(open) => open,
@@ -84,9 +85,16 @@ pub fn merge_files(
         }
     }
     if let Some((_, writer)) = open {
-        files.push(writer.finish()?);
+        files.push(finish(writer, merge.has_repeats)?);
     }
     Ok(merge.dropped)
+}
+
+fn finish(mut writer: EventFileWriter, has_repeats: bool) -> Result<FileInfo, WriteError> {
+    if has_repeats {
+        writer.note_repeats();
+    }
+    writer.finish()
 }
 
 /// The rows of each project, in order.
@@ -155,6 +163,14 @@ impl Hasher for AsItIs {
     }
 }
 
+/// An event that has several rows.
+#[derive(Debug)]
+struct Resent {
+    extremes: Extremes,
+    /// Whether one of its rows was given out.
+    is_told: Cell<bool>,
+}
+
 /// What the rows of an event have in common once they are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Extremes {
@@ -166,7 +182,7 @@ struct Extremes {
 /// The events of some files that have several rows.
 #[derive(Debug, Default)]
 struct Settled {
-    events: HashMap<Digest, Extremes, BuildHasherDefault<AsItIs>>,
+    events: HashMap<Digest, Resent, BuildHasherDefault<AsItIs>>,
     /// The short digests of those that may have, sorted.
     repeated: Vec<u64>,
 }
@@ -210,7 +226,8 @@ impl Settled {
                     continue;
                 }
                 let own = times.extremes(row);
-                let all = self.events.entry(digest).or_insert(own);
+                let resent = Resent { extremes: own, is_told: Cell::new(false) };
+                let all = &mut self.events.entry(digest).or_insert(resent).extremes;
                 all.last_seen = all.last_seen.max(own.last_seen);
                 all.first_seen = all.first_seen.min(own.first_seen);
                 all.count = all.count.max(own.count);
@@ -219,10 +236,10 @@ impl Settled {
         Ok(())
     }
 
-    /// What the rows of an event have in common, if there are several.
-    fn extremes(&self, digest: Digest) -> Option<Extremes> {
+    /// The event, if it has several rows.
+    fn resent(&self, digest: Digest) -> Option<&Resent> {
         self.repeated.binary_search(&digest.short()).ok()?;
-        self.events.get(&digest).copied()
+        self.events.get(&digest)
     }
 }
 
@@ -331,6 +348,8 @@ struct Merge<'f> {
     /// About how many bytes the pending rows take.
     pending_bytes: usize,
     dropped: u64,
+    /// Whether several rows of an event were given out.
+    has_repeats: bool,
 }
 
 struct Source<'f> {
@@ -366,7 +385,8 @@ struct Pending {
 impl<'f> Merge<'f> {
     fn new(inputs: &'f [Arc<DataFile>], settled: &'f Settled) -> Result<Self, MergeError> {
         let (batches, pending) = (Vec::new(), Vec::new());
-        let mut merge = Merge { settled, sources: Vec::new(), batches, pending, pending_bytes: 0, dropped: 0 };
+        let sources = Vec::new();
+        let mut merge = Merge { settled, sources, batches, pending, pending_bytes: 0, dropped: 0, has_repeats: false };
         for file in inputs {
             merge.sources.push(Source { file, scan: file.scan(None, rows_at_a_time(file)?)?, current: None });
         }
@@ -378,7 +398,8 @@ impl<'f> Merge<'f> {
 
     /// The next rows, in the columns of [`FILE_SCHEMA`]; `None` after the last.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, MergeError> {
-        while self.pending.len() < BATCH_ROWS && self.pending_bytes < OUTPUT_BYTES {
+        // Two at least, since the last one waits.
+        while self.pending.len() < 2 || (self.pending.len() < BATCH_ROWS && self.pending_bytes < OUTPUT_BYTES) {
             let Some(source) = self.least() else { break };
             let Some(current) = &mut self.sources[source].current else { break };
             let (batch, row) = (current.batch, current.row);
@@ -395,7 +416,8 @@ impl<'f> Merge<'f> {
     /// Takes a row that comes after all that were taken: it is given out, or tells nothing more.
     fn take(&mut self, batch: usize, row: usize) -> Result<(), MergeError> {
         let read = self.batches[batch].clone();
-        let extremes = self.settled.extremes(read.keys.identity.digest(row));
+        let resent = self.settled.resent(read.keys.identity.digest(row));
+        let extremes = resent.map(|resent| resent.extremes);
         let next = Pending { batch, row, extremes };
         if extremes.is_some_and(|extremes| read.keys.times.last_seen.value(row) < extremes.last_seen) {
             self.dropped += 1;
@@ -413,6 +435,8 @@ impl<'f> Merge<'f> {
             }
             return Ok(());
         }
+        // What was told before lies among the rows of another service.
+        self.has_repeats |= resent.is_some_and(|resent| resent.is_told.replace(true));
         self.pending.push(next);
         self.pending_bytes += read.row_bytes;
         Ok(())
@@ -430,7 +454,7 @@ impl<'f> Merge<'f> {
         }
         // The last row waits for the next turn, to be compared with what follows it.
         let more = self.sources.iter().any(|source| source.current.is_some());
-        let keep = if more && self.pending.len() > 1 { self.pending.pop() } else { None };
+        let keep = if more { self.pending.pop() } else { None };
         let inputs: Vec<&RecordBatch> = self.batches.iter().map(|read| &read.rows).collect();
         let places: Vec<(usize, usize)> = self.pending.iter().map(|place| (place.batch, place.row)).collect();
         let output = compute::interleave_record_batch(&inputs, &places)?;
@@ -515,12 +539,11 @@ fn with_extremes(rows: RecordBatch, places: &[Pending]) -> Result<RecordBatch, M
 mod tests {
     use super::*;
     use crate::fs::{Fs, RealFs};
-    use crate::lake::events::directory::Directory;
+    use crate::lake::events::directory::{Directory, REPEATS};
     use crate::model::event::arbitrary::resend;
     use crate::model::event::settle;
     use crate::model::{Event, ServiceEvent};
     use proptest::prelude::*;
-    use std::cell::Cell;
     use std::collections::{BTreeMap, HashSet};
     use std::path::Path;
 
@@ -619,6 +642,14 @@ mod tests {
                 let directory = Directory::of_file(file).unwrap();
                 prop_assert_eq!(directory.entries().iter().map(|entry| entry.rows).sum::<u64>(), rows.len() as u64);
             }
+            let told: HashSet<_> = after.iter().map(identity).collect();
+            for (file, rows) in outputs.iter().zip(&found) {
+                let own: HashSet<_> = rows.iter().map(identity).collect();
+                let is_noted = file.load().unwrap().value(REPEATS).is_some();
+                // A batch may be of two files: then both are noted.
+                prop_assert!(is_noted || own.len() == rows.len());
+                prop_assert!(!is_noted || told.len() < after.len());
+            }
             // Only rows that disagree on where they belong are left beside one another, all of them as new.
             for (number, row) in after.iter().enumerate() {
                 for other in after[..number].iter().filter(|other| identity(other) == identity(row)) {
@@ -665,6 +696,22 @@ mod tests {
             })
             .collect();
         assert_eq!(read(&outputs[0]), wanted);
+    }
+
+    #[test]
+    fn rows_as_large_as_an_output_are_joined_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = |number: i64, count| {
+            let mut row = row(format!("u-{number}"), "web", number, count);
+            row.1.event.message = number.to_string().repeat(OUTPUT_BYTES).into();
+            row
+        };
+        let rows: Vec<Row> = (0..3).map(|number| large(number, 1)).collect();
+        let again: Vec<Row> = (0..3).map(|number| large(number, 2)).collect();
+        let inputs = [file(folder.path(), "1.parquet", &rows), file(folder.path(), "2.parquet", &again)];
+        let (outputs, dropped) = merged(folder.path(), &inputs);
+        assert_eq!((outputs.len(), dropped), (1, 3));
+        assert!(read(&outputs[0]) == again, "too large to be shown");
     }
 
     #[test]

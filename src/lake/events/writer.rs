@@ -25,6 +25,8 @@ pub struct EventFileWriter {
     waiting: RowBuilder,
     /// About how many bytes the waiting rows take.
     waiting_bytes: usize,
+    /// Whether events may have several rows here.
+    has_repeats: bool,
 }
 
 impl EventFileWriter {
@@ -32,7 +34,7 @@ impl EventFileWriter {
     pub fn create(fs: Arc<dyn Fs>, root: &Path, day: i32, name: &str, compression: i32) -> Result<Self, WriteError> {
         let file = FileWriter::create(fs, root, &TABLE, day, name, compression)?;
         let (directory, waiting) = (DirectoryBuilder::default(), RowBuilder::default());
-        Ok(EventFileWriter { file, directory, waiting, waiting_bytes: 0 })
+        Ok(EventFileWriter { file, directory, waiting, waiting_bytes: 0, has_repeats: false })
     }
 
     /// Appends an event, which must follow those before it in the order of the table.
@@ -63,10 +65,18 @@ impl EventFileWriter {
         }
     }
 
+    /// Notes that the file has several rows of some events.
+    pub fn note_repeats(&mut self) {
+        self.has_repeats = true;
+    }
+
     /// Completes the file and makes it durable under its name.
     pub fn finish(mut self) -> Result<FileInfo, WriteError> {
         self.write_waiting()?;
         self.file.end_group()?;
+        if self.has_repeats {
+            self.file.put_value(directory::REPEATS, "1".to_owned());
+        }
         // One that does not compress would be made from the rows.
         if let Ok((bytes, raw)) = self.directory.finish() {
             let offset = self.file.append(&bytes)?;

@@ -1,6 +1,7 @@
 //! `DescribeServiceEvent`.
 
 use super::*;
+use std::path::{Path, PathBuf};
 
 const FRONTEND: &str = "Action=DescribeServiceEvent&clusterId=cls-xxxxx&serviceName=frontend";
 
@@ -225,4 +226,41 @@ fn a_list_that_is_cut_says_so() {
     let answer = ask(&server, FRONTEND).json();
     assert_eq!(answer["data"]["eventList"].as_array().unwrap().len(), 1_000);
     assert_eq!((&answer["code"], &answer["message"]), (&json!(0), &json!("the newest 1000 of 1001 are told")));
+}
+
+/// The data files of the table of events.
+fn data_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(data_files(&path));
+        } else if path.extension().is_some_and(|kind| kind == "parquet") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_beside_what_can_be() {
+    let (dir, server) = with(&[Posted::new("a")]);
+    server.post("/admin/flush", b"");
+    server.stop();
+    let files = data_files(&dir.path().join("tables/events"));
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[4..64].fill(0xff);
+    std::fs::write(file, bytes).unwrap();
+
+    let server = Server::start(dir.path());
+    let answer = ask(&server, FRONTEND);
+    // Not that there is no such cluster.
+    assert_eq!(told(&answer), []);
+    let named = answer.header("spanlake-incomplete").unwrap();
+    assert!(file.ends_with(named), "{named}");
+    post(&server, "cls-xxxxx", &[Posted { reason: "Killing", ..Posted::new("b") }]);
+    let answer = ask(&server, FRONTEND);
+    assert_eq!(told(&answer), [("Killing".to_owned(), 1)]);
+    assert_eq!(answer.header("spanlake-incomplete"), Some(named));
 }

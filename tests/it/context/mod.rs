@@ -43,12 +43,14 @@ pub fn flush(server: &Server) {
     assert_eq!(server.post("/admin/flush", b"").status, 200);
 }
 
-/// Posts events under headers.
+/// Posts events under headers, a hundred in a request.
 #[track_caller]
 pub fn post(server: &Server, headers: &[(&str, &str)], events: &[Value]) {
-    let body = json!(events).to_string();
-    let answer = server.connect().send("POST", "/api/v1/k8s/events", headers, body.as_bytes());
-    assert_eq!((answer.status, answer.json()), (200, json!({ "accepted": events.len() })));
+    for events in events.chunks(100) {
+        let body = json!(events).to_string();
+        let answer = server.connect().send("POST", "/api/v1/k8s/events", headers, body.as_bytes());
+        assert_eq!((answer.status, answer.json()), (200, json!({ "accepted": events.len() })));
+    }
 }
 
 /// A time so many microseconds after [`AT`].

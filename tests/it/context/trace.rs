@@ -345,7 +345,10 @@ fn files_of_events_that_cannot_be_read_are_named() {
         (of(&whole, "web").len(), incomplete)
     };
     assert_eq!(asked(), (0, Some(spoiled.clone())));
-    // Once more, with something else that is known.
+    // The service is known, but was last seen long before the trace.
+    post(&server, &[], &[event("old", "web-0", (-9_999 * SECOND, -9_999 * SECOND))]);
+    assert_eq!(asked(), (0, Some(spoiled.clone())));
+    // Something of it is found.
     post(&server, &[], &[event("b", "web-0", (0, 0))]);
     assert_eq!(asked(), (1, Some(spoiled)));
 }

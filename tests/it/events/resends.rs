@@ -7,6 +7,7 @@ use crate::support::server::{Server, output};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -96,6 +97,23 @@ fn post(server: &Server, start: i64, resends: &[(usize, usize)]) {
 fn admin(server: &Server, what: &str) {
     let answer = server.connect().send("POST", what, &[], b"");
     assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+}
+
+/// The live files of the table, and the rows in them.
+fn table(server: &Server) -> (u64, u64) {
+    let health = server.get("/health").json();
+    let details = &health["zipkin"]["details"]["spanlake"]["details"];
+    (details["event_files"].as_u64().unwrap(), details["table_events"].as_u64().unwrap())
+}
+
+/// The files, and the rows in them, once all are merged: of each day one file, of each event one row a day.
+fn merged(start: i64) -> (u64, u64) {
+    let days = |event| {
+        let seen = (0..RESENDS as i64).map(move |times| begin(start, event) + times * 1_000_000);
+        seen.map(|micros| micros.div_euclid(86_400_000_000)).collect::<BTreeSet<i64>>()
+    };
+    let all: BTreeSet<i64> = (0..EVENTS).flat_map(days).collect();
+    (all.len() as u64, (0..EVENTS).map(|event| days(event).len() as u64).sum())
 }
 
 /// Every answer there is, against what is known.
@@ -191,8 +209,10 @@ fn a_hundred_thousand_resends_of_a_thousand_events_are_a_thousand_events_in_ever
     let server = Server::start_with(&data, &arguments);
     check(&server, &data, start, "after a kill");
     admin(&server, "/admin/flush");
+    assert!(table(&server) > merged(start), "{:?}", table(&server));
     check(&server, &data, start, "in several files");
     admin(&server, "/admin/compact");
+    assert_eq!(table(&server), merged(start));
     check(&server, &data, start, "merged");
     server.stop();
     let server = Server::start_with(&data, &arguments);

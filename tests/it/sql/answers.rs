@@ -1,9 +1,8 @@
-//! What is answered: log above table, views, pruning, the published schema.
+//! What is answered: log above table, views, pruning.
 
 use super::*;
 use spanlake::error::ErrorKind;
-use spanlake::lake::Table;
-use spanlake::lake::spans::schema::{SORT_COLUMNS, TABLE_SCHEMA, VERSION};
+use spanlake::lake::spans::schema::TABLE_SCHEMA;
 
 #[tokio::test]
 async fn what_is_only_in_the_log_is_seen_unless_the_table_alone_is_asked_for() {
@@ -193,39 +192,6 @@ async fn memory_is_bounded_and_what_does_not_fit_is_said_so_or_spilled() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.message().ends_with("; give it more with --memory, or ask for less at once"), "{error}");
-}
-
-/// Other engines and people's scripts rely on what `schemas/spans.json` publishes.
-#[tokio::test]
-async fn the_published_schema_is_that_of_the_code_and_of_a_new_table() {
-    let published: serde_json::Value = serde_json::from_str(include_str!("../../../schemas/spans.json")).unwrap();
-    assert_eq!(published["version"], VERSION);
-    let sorted: Vec<&str> =
-        published["sortColumns"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    assert_eq!(sorted, SORT_COLUMNS);
-    let columns = published["columns"].as_array().unwrap();
-    for column in columns {
-        assert!(column["meaning"].as_str().is_some_and(|meaning| meaning.ends_with('.')), "{column}");
-    }
-    let of_code: Vec<(&str, bool)> =
-        TABLE_SCHEMA.fields().iter().map(|field| (field.name().as_str(), field.is_nullable())).collect();
-    let named: Vec<(&str, bool)> =
-        columns.iter().map(|c| (c["name"].as_str().unwrap(), c["nullable"].as_bool().unwrap())).collect();
-    assert_eq!(named, of_code);
-
-    let dir = tempfile::tempdir().unwrap();
-    Table::open(Arc::new(RealFs), dir.path(), &spanlake::lake::spans::TABLE).await.unwrap();
-    let log = std::fs::read_to_string(dir.path().join("_delta_log/00000000000000000000.json")).unwrap();
-    let actions = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let metadata = actions.into_iter().find_map(|action| action.get("metaData").cloned()).unwrap();
-    let schema: serde_json::Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
-    let created: Vec<_> =
-        schema["fields"].as_array().unwrap().iter().map(|f| (&f["name"], &f["type"], &f["nullable"])).collect();
-    let described: Vec<_> = columns.iter().map(|c| (&c["name"], &c["type"], &c["nullable"])).collect();
-    assert_eq!(described, created);
-    assert_eq!(metadata["name"], published["name"]);
-    assert_eq!(metadata["partitionColumns"], published["partitionColumns"]);
-    assert_eq!(metadata["configuration"]["spanlake.schema.version"], VERSION.to_string());
 }
 
 /// Nanoseconds, in which DataFusion would compare them, end in 2262.

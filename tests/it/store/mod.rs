@@ -4,6 +4,7 @@
 mod bounds;
 mod damage;
 mod days;
+mod events;
 mod faults;
 mod full_disk;
 mod power_cut;
@@ -100,7 +101,7 @@ fn batch(project: &str, spans: &[Span<'_>]) -> EncodedBatch {
 }
 
 /// Numbers from here on are of events.
-const EVENTS: u64 = 1_000;
+const EVENTS: u64 = 1_000_000;
 
 /// The event of that number, like no other.
 fn event(number: u64) -> ServiceEvent<'static> {
