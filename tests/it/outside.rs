@@ -96,8 +96,8 @@ fn event(number: u64, now: i64) -> String {
     let labels = format!(r#","labels":{{"k8s-app":"{service}","app":"shop"}}"#);
     let labels = if uid.is_multiple_of(2) { labels.as_str() } else { "" };
     format!(
-        r#"{{"kind":"Event","apiVersion":"v1","metadata":{{"name":"{service}-0.{uid}","uid":"u-{uid}"}},"type":"Warning",
-           "involvedObject":{{"kind":"Pod","name":"{service}-0","namespace":"shop"{labels}}},"reason":"BackOff",
+        r#"{{"kind":"Event","apiVersion":"v1","metadata":{{"name":"{service}-0.{uid}","uid":"u-{uid}"}},
+           "type":"Warning","involvedObject":{{"kind":"Pod","name":"{service}-0","namespace":"shop"{labels}}},"reason":"BackOff",
            "lastTimestamp":"{}","message":"Back-off restarting failed container {uid}"}}"#,
         seen.to_rfc3339()
     )

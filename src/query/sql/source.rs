@@ -1,12 +1,12 @@
 //! What one statement reads: the tables, each at one version, and the log's records above them.
 //!
-//! The server, if there is one, goes on meanwhile. It commits rows to the tables before it trims them from the log, so a
-//! reader that takes the tables first and the log second finds all that was acknowledged in one of them, or finds the
+//! The server, if there is one, goes on meanwhile. It commits rows to the tables before it trims them from the log, so
+//! a reader that takes the tables first and the log second finds all that was acknowledged in one of them, or finds the
 //! log trimmed above what the tables had: then they have newer versions, and the reader starts over.
 //!
 //! How far a table holds the log is told by its last commit of rows. One that has none for a while falls behind, though
-//! it lacks nothing, and the log is trimmed nevertheless: so the last commit of each flush, to whatever table, tells how
-//! far all of them hold it ([`Marks`]).
+//! it lacks nothing, and the log is trimmed nevertheless: so the last commit of each flush, to whatever table, tells
+//! how far all of them hold it ([`Said::mark`]).
 
 use super::events::StoredEvents;
 use super::events::log::LogRows as EventRows;

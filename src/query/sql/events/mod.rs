@@ -10,8 +10,8 @@
 //!
 //! Which filters may go below the joining, and how far:
 //! * one on project, cluster and uid says the same of all rows of an event: it goes to the rows;
-//! * one that names neither `first_seen` nor `count` is true of an event if and only if it is true of its newest row. So
-//!   it finds the events that may answer; of these all rows are read, because an older one may hold the least
+//! * one that names neither `first_seen` nor `count` is true of an event if and only if it is true of its newest row.
+//!   So it finds the events that may answer; of these all rows are read, because an older one may hold the least
 //!   first-seen and the greatest count, and because a row for which it is true may be an older one itself;
 //! * one on `first_seen` or `count` stays above: no single row decides it.
 //!

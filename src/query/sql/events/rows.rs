@@ -1,4 +1,4 @@
-//! The rows of events as they are stored: the data files by DataFusion's Parquet source, and the log's rows beside them.
+//! The rows of events as they are stored: the data files by DataFusion's Parquet source, the log's rows beside them.
 
 use super::StoredEvents;
 use crate::lake::events::schema::TABLE_SCHEMA;

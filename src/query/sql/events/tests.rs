@@ -163,6 +163,11 @@ async fn more_rows_than_memory_holds_are_joined_all_the_same() {
                from events";
     assert_eq!(answer(&context, sql).await, [format!("{events}|{events}|{}|true", events * 600)]);
     assert_eq!(answer(&context, "select count(*) from event_rows").await, ["60000"]);
+    // More of them than are named one by one.
+    let late = "select count(*) from events where last_seen >= to_timestamp_micros(10000)";
+    assert_eq!(answer(&context, late).await, ["9003"]);
+    let both = format!("{late} and first_seen < to_timestamp_micros(10001)");
+    assert_eq!(answer(&context, &both).await, ["3"]);
     let plan = answer(&context, "explain analyze select message, labels from events").await.join("\n");
     let sort = plan.lines().find(|line| line.contains("SortExec")).unwrap();
     assert!(sort.contains("spill_count=") && !sort.contains("spill_count=0"), "{plan}");

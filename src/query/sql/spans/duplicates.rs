@@ -26,8 +26,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The log among the members that are compared; files have their place in [`StoredSpans::table`]. It comes after all files,
-/// so that of a file's row and the log's the log's is left out.
+/// The log among the members that are compared; files have their place in [`StoredSpans::table`]. It comes after all
+/// files, so that of a file's row and the log's the log's is left out.
 const LOG: usize = usize::MAX;
 const MICROS_A_DAY: i64 = 86_400_000_000;
 

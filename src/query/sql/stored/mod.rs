@@ -74,8 +74,8 @@ impl StoredTable {
         StoredTable { spec, fs, root, files, notes }
     }
 
-    /// Where a file lies in the store that DataFusion reads from ([`scan::STORE`]): beside the other tables' files, which
-    /// may have the same names.
+    /// Where a file lies in the store that DataFusion reads from ([`scan::STORE`]): beside the other tables' files,
+    /// which may have the same names.
     fn location(&self, info: &FileInfo) -> String {
         format!("{}/{}", self.spec.name, info.path)
     }
