@@ -1,6 +1,7 @@
 //! What the log's thread, the flush, compaction and readers share.
 
 use super::events::Events;
+use super::floors::Floors;
 use super::flush::FlushWhat;
 use super::kind::{Kind, Memory, Shelf, Side};
 use super::spans::Spans;
@@ -26,6 +27,8 @@ pub(super) struct Core {
     pub writer: String,
     /// The name under which a commit says up to where all tables hold the log.
     pub log_mark: String,
+    /// What was said of that before this start.
+    pub marked: u64,
     view: RwLock<View>,
     pub spans: Shelf<Spans>,
     pub events: Shelf<Events>,
@@ -95,7 +98,6 @@ impl View {
 }
 
 impl Core {
-    /// `flushed`: all tables hold the log up to this sequence.
     pub fn new(
         config: StoreConfig,
         fs: Arc<dyn Fs>,
@@ -103,7 +105,7 @@ impl Core {
         node_id: &[u8; 16],
         spans: Opened,
         events: Opened,
-        flushed: u64,
+        floors: Floors,
     ) -> Self {
         fn of<K: Kind>(fs: &Arc<dyn Fs>, opened: Opened) -> (Shelf<K>, Side<K>) {
             let version = opened.table.version();
@@ -123,8 +125,9 @@ impl Core {
                 events: events_side,
                 active_last: AtomicU64::new(0),
                 cuts: VecDeque::new(),
-                flushed,
+                flushed: floors.above().after,
             }),
+            marked: floors.log,
             spans,
             events,
             flushing: tokio::sync::Mutex::default(),

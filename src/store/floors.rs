@@ -1,16 +1,19 @@
 //! Up to where the tables hold the log.
 //!
-//! Each commit of a flush says up to which sequence its table holds the log. The last commit of a cut says besides up to
-//! where all tables do, and to there the log is trimmed. A table for which nothing came has no commit of its own to tell
-//! that by; so what the log may lack follows from the marks of all tables together.
+//! Each commit of a flush says up to which sequence its table holds the log: what the log has above that for the table
+//! is taken at the next start. The last commit of a cut says besides up to where all tables hold it, and to there the
+//! log is trimmed. A table for which nothing came has no commit of its own to tell that by; so what the log may lack
+//! follows from the marks of all tables together. A mark says only that: it keeps nothing from being taken that the log
+//! still has and a table lacks (one whose newest entry could not be read).
 
 use super::StoreConfig;
 use crate::lake::{Table, TableError};
+use crate::wal::Above;
 
 /// Sequences of the log, each 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Floors {
-    /// All tables hold the log up to here; above it the log has every record.
+    /// The log was trimmed to here at most; above it the log has every record.
     pub log: u64,
     /// The table `spans` holds all spans of the log up to here.
     pub spans: u64,
@@ -48,6 +51,11 @@ impl Floors {
             spans: spans.flushed,
             events: events.flushed,
         }
+    }
+
+    /// From where on the log is to be read, each table's records then only above what the table holds.
+    pub fn above(&self) -> Above {
+        Above { after: self.spans.min(self.events), trimmed: self.log }
     }
 
     /// The last sequence that is in use, whatever the log says.

@@ -197,7 +197,8 @@ impl Core {
         is_last: bool,
     ) -> std::result::Result<u64, TableError> {
         writer.commits += 1;
-        let mark = [(self.log_mark.as_str(), cut as i64)];
+        // What was taken back from below the mark does not take back that the log was trimmed to there.
+        let mark = [(self.log_mark.as_str(), cut.max(self.marked) as i64)];
         let commit = Commit {
             add: &written.files,
             remove: &[],

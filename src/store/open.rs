@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Fs};
 use crate::lake::data_file::Damaged;
-use crate::lake::{Table, TableError, TableSpec, events, spans, table};
-use crate::wal::{self, ReadEnd, Wal, WalConfig};
+use crate::lake::{FileInfo, Table, TableError, TableSpec, events, spans, table};
+use crate::wal::{self, Above, ReadEnd, Wal, WalConfig};
 use bytes::Bytes;
 use rand::TryRngCore;
 use std::collections::HashSet;
@@ -42,7 +42,7 @@ impl Store {
         let said = |table| Said::of(table, &node_id);
         let spans_said = said(&spans.table).await.map_err(table_error)?;
         let floors = Floors::of(spans_said, said(&events.table).await.map_err(table_error)?);
-        let core = Core::new(config.clone(), fs.clone(), clock.clone(), &node_id, spans, events, floors.log);
+        let core = Core::new(config.clone(), fs.clone(), clock.clone(), &node_id, spans, events, floors);
         let core = Arc::new(core);
         spans_damage.into_iter().chain(events_damage).for_each(|what| core.note_damage(what));
         let checked = core.clone();
@@ -168,12 +168,12 @@ async fn open_or_set_aside(
     let before = Table::before(fs.clone(), &root, spec, version).await;
     // The first entry creates the table; it commits no rows.
     if let Some(before) = before.map_err(|e| refused(format!("the table cannot be read without it ({e})")))? {
-        let lost = what_is_lost(fs.as_ref(), config, node_id, &before).await;
+        let lost = what_is_lost(fs, config, node_id, &before).await;
         if let Some(lost) = lost.map_err(|e| refused(format!("the table before it cannot be read ({e})")))? {
             return Err(refused(lost));
         }
     }
-    let quarantine = config.data_dir.join("quarantine");
+    let quarantine = config.data_dir.join("quarantine").join(spec.name);
     let aside = Table::set_aside(fs.as_ref(), &root, &name, &quarantine).map_err(table_error)?;
     let table = Table::open(fs.clone(), &root, spec).await.map_err(table_error)?;
     let damage = format!(
@@ -186,29 +186,59 @@ async fn open_or_set_aside(
 
 /// What would be missing if the table went back to a former version; `None` if nothing.
 async fn what_is_lost(
-    fs: &dyn Fs,
+    fs: &Arc<dyn Fs>,
     config: &StoreConfig,
     node_id: &[u8; 16],
     before: &Table,
 ) -> std::result::Result<Option<String>, TableError> {
-    for file in before.files().await? {
+    let files = before.files().await?;
+    for file in &files {
         if !fs.entry(&before.root().join(&file.path)).is_ok_and(|entry| entry.len == file.size) {
             return Ok(Some(format!("the data file {} that it may have replaced is gone", file.path)));
         }
     }
-    // What other tables say of the log does not help: they may know of the entry in question.
-    let floor = Said::of(before, node_id).await?.flushed;
+    let said = Said::of(before, node_id).await?;
+    let mut above = Above::from(said.flushed.max(said.mark.unwrap_or_default()));
+    // The other table may say that the log was trimmed further. That counts if it was said before the entry was made:
+    // after it, the mark rests on the entry. The files of a flush are durable before its entry, and tell its cut.
+    let elsewhere = mark_of_other(fs, config, node_id, before.spec()).await.unwrap_or_default();
+    if uncommitted_cut(fs.as_ref(), before, &files, said.flushed).is_none_or(|cut| elsewhere < cut) {
+        above.trimmed = above.trimmed.max(elsewhere);
+    }
+    let fs = fs.as_ref();
     let dir = StoreConfig::wal_dir(&config.data_dir);
     // The newest segment is never trimmed: a log without one is not the log that the entry was committed from.
     let there = fs.read_dir(&dir).is_ok_and(|entries| entries.iter().any(|entry| entry.name.ends_with(".wal")));
     if there {
-        match wal::read_after(fs, &dir, None, floor, &mut |_, _| Ok(())) {
+        match wal::read_after(fs, &dir, None, above, &mut |_, _| Ok(())) {
             Ok(ReadEnd::Complete { damaged, .. }) if damaged.is_empty() => return Ok(None),
             Ok(_) => {}
             Err(error) => return Ok(Some(format!("the write-ahead log cannot be read ({error})"))),
         }
     }
     Ok(Some(format!("the write-ahead log no longer holds all of its {}", before.spec().name)))
+}
+
+/// Up to where the other table says that the log was trimmed.
+async fn mark_of_other(fs: &Arc<dyn Fs>, config: &StoreConfig, node_id: &[u8; 16], spec: &TableSpec) -> Option<u64> {
+    let other = if spec.name == spans::TABLE.name { &events::TABLE } else { &spans::TABLE };
+    let root = StoreConfig::dir_of(&config.data_dir, other);
+    let table = Table::open_existing(fs.clone(), &root, other).await.ok()??;
+    Said::of(&table, node_id).await.ok()?.mark
+}
+
+/// The least cut, above what the table holds, that files of a flush were written for which the table does not know.
+fn uncommitted_cut(fs: &dyn Fs, table: &Table, files: &[FileInfo], flushed: u64) -> Option<u64> {
+    let known: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let list = |dir: &Path| fs.read_dir(dir).unwrap_or_default();
+    let folders = list(table.root()).into_iter().filter(|folder| folder.is_dir && folder.name != table::LOG_FOLDER);
+    let unknown = folders.flat_map(|folder| {
+        let names =
+            list(&table.root().join(&folder.name)).into_iter().map(move |file| (folder.name.clone(), file.name));
+        names.filter(|(folder, name)| !known.contains(format!("{folder}/{name}").as_str()))
+    });
+    let cuts = unknown.filter_map(|(_, name)| name.split_once('-')?.0.parse().ok());
+    cuts.filter(|cut| *cut > flushed).min()
 }
 
 /// Opens the log and brings what it holds above the tables into memory, flushing whenever enough has come together.
@@ -220,11 +250,15 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floors: Floors) -> Result
     let core = core.clone();
     super::core::blocking(move || {
         let mut flush_at = core.config.flush_bytes;
+        let (mut taken, mut first_taken) = (0, u64::MAX);
         let mut replay = |sequence: u64, payload: Bytes| {
             match Batch::index(payload) {
                 Ok(Batch::Spans(_)) if sequence <= floors.spans => {}
                 Ok(Batch::Events(_)) if sequence <= floors.events => {}
-                Ok(batch) => core.insert(sequence, batch),
+                Ok(batch) => {
+                    (taken, first_taken) = (taken + 1, first_taken.min(sequence));
+                    core.insert(sequence, batch);
+                }
                 Err(error) => {
                     return Err(Error::damaged(format!(
                         "log record {sequence} cannot be decoded ({error}): it was written by another version, or by a defect; start the version that wrote it"
@@ -242,9 +276,12 @@ async fn open_log(core: &Arc<Core>, node_id: [u8; 16], floors: Floors) -> Result
             }
             Ok(())
         };
-        let (wal, recovery) = Wal::open(core.fs.clone(), core.clock.clone(), config, floors.log, &mut replay)?;
-        if recovery.replayed > 0 {
-            tracing::info!(records = recovery.replayed, "took what the log held above the table");
+        let (wal, recovery) = Wal::open(core.fs.clone(), core.clock.clone(), config, floors.above(), &mut replay)?;
+        if taken > 0 {
+            tracing::info!(records = taken, "took what the log held above the tables");
+        }
+        if first_taken > floors.log {
+            core.end_cut(floors.log);
         }
         if let Some(torn) = &recovery.torn {
             tracing::warn!(segment = %torn.segment.display(), offset = torn.offset, bytes = torn.len, "the log ends in an unfinished write");

@@ -117,6 +117,21 @@ impl WalConfig {
     }
 }
 
+/// From where on a log is read. A number alone is both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// Records above this sequence are handed out.
+    pub after: u64,
+    /// The log was trimmed to here, no less than `after`: what is missing up to here is no loss.
+    pub trimmed: u64,
+}
+
+impl From<u64> for Above {
+    fn from(floor: u64) -> Self {
+        Above { after: floor, trimmed: floor }
+    }
+}
+
 /// What runs when a payload is durable; its sequence is passed in. It runs on the log's own thread: while it runs,
 /// nothing is written.
 pub type OnDurable = Box<dyn FnOnce(u64) + Send>;
@@ -129,19 +144,19 @@ pub struct Wal {
 }
 
 impl Wal {
-    /// Opens the log and hands every record with a sequence above `floor` to `replay`, in order, one at a time: the
-    /// callback may take as long as it needs, no further record is read meanwhile. `floor` is the last sequence whose
-    /// payload is durable elsewhere (0 for none).
+    /// Opens the log and hands every record above `floor` to `replay`, in order, one at a time: the callback may take as
+    /// long as it needs, no further record is read meanwhile. `floor` is the last sequence whose payload is durable
+    /// elsewhere (0 for none).
     ///
     /// Blocks. An error of the callback ends the opening with [`WalError::Replay`].
     pub fn open(
         fs: Arc<dyn Fs>,
         clock: Arc<dyn Clock>,
         config: WalConfig,
-        floor: u64,
+        floor: impl Into<Above>,
         replay: &mut dyn FnMut(u64, Bytes) -> crate::error::Result<()>,
     ) -> Result<(Wal, Recovery), WalError> {
-        let (recovery, segments) = recovery::recover(&*fs, &config, floor, replay)?;
+        let (recovery, segments) = recovery::recover(&*fs, &config, floor.into(), replay)?;
         let shared = Arc::new(Shared::new(fs, config, segments, recovery.last_seq));
         let writer = Writer::new(Arc::clone(&shared), clock, recovery.next_seq);
         let thread = std::thread::Builder::new()

@@ -1,5 +1,6 @@
 //! Reads a log that another process may be writing and trimming.
 
+use super::Above;
 use super::error::WalError;
 use super::recovery::Damage;
 use super::walk::{self, Loss, Segment, Visitor};
@@ -13,11 +14,11 @@ use std::path::Path;
 pub enum ReadEnd {
     /// Every record above the floor that was durable when the read began was handed out, but for what is damaged.
     Complete {
-        /// The last sequence that was seen, or `after`.
+        /// The last sequence that was seen, or to which the log was trimmed.
         last_seq: u64,
         records: u64,
         damaged: Vec<Damage>,
-        /// Nothing was ever written to the segments that are there, if any are, though `after` is not 0: the newest
+        /// Nothing was ever written to the segments that are there, if any are, though it was trimmed to a sequence that is not 0: the newest
         /// segment is never trimmed, so the log is gone, and with it all that only it held.
         log_gone: bool,
     },
@@ -27,7 +28,7 @@ pub enum ReadEnd {
     Trimmed { missing: RangeInclusive<u64> },
 }
 
-/// Hands every record above `after` to `each`, in order, without changing anything. A record that is not yet durable
+/// Hands every record above `above` to `each`, in order, without changing anything. A record that is not yet durable
 /// may be among the last ones. An error of the callback ends the read with [`WalError::Replay`].
 ///
 /// With the `node_id` also a segment whose header is damaged is read; without it, it takes another segment's header to
@@ -36,18 +37,20 @@ pub fn read_after(
     fs: &dyn Fs,
     dir: &Path,
     node_id: Option<[u8; 16]>,
-    after: u64,
+    above: impl Into<Above>,
     each: &mut dyn FnMut(u64, &[u8]) -> crate::error::Result<()>,
 ) -> Result<ReadEnd, WalError> {
+    let Above { after, trimmed } = above.into();
     let mut visitor = Reader { after, each, records: 0, damaged: Vec::new(), trimmed: None };
-    let walked = walk::walk(fs, dir, node_id, after, &mut visitor)?;
+    let walked = walk::walk(fs, dir, node_id, trimmed, &mut visitor)?;
+    let log_gone = trimmed > 0 && !walked.written;
+    let last_seq = walked.last_seq.max(trimmed);
     let Reader { records, damaged, trimmed, .. } = visitor;
-    let last_seq = walked.last_seq.max(after);
     // How far it reached is not known, but at least to where it began.
     let vanished = walked.newest_trimmed.map(|first_seq| last_seq + 1..=first_seq.max(last_seq + 1));
     Ok(match trimmed.or(vanished) {
         Some(missing) => ReadEnd::Trimmed { missing },
-        None => ReadEnd::Complete { last_seq, records, damaged, log_gone: after > 0 && !walked.written },
+        None => ReadEnd::Complete { last_seq, records, damaged, log_gone },
     })
 }
 

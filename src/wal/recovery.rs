@@ -1,9 +1,9 @@
 //! Reads the log at start: replays its records, and saves and reports what is damaged.
 
-use super::WalConfig;
 use super::error::WalError;
 use super::segment::SegmentInfo;
 use super::walk::{self, Loss, Segment, Visitor};
+use super::{Above, WalConfig};
 use crate::fs::{Fs, OpenMode};
 use bytes::Bytes;
 use std::io;
@@ -63,13 +63,13 @@ pub struct Damage {
 pub(super) fn recover(
     fs: &dyn Fs,
     config: &WalConfig,
-    floor: u64,
+    floor: Above,
     replay: &mut dyn FnMut(u64, Bytes) -> crate::error::Result<()>,
 ) -> Result<(Recovery, Vec<SegmentInfo>), WalError> {
     let dir = &config.dir;
     fs.create_dir_all(dir).map_err(|e| WalError::io("create the folder", dir, e))?;
-    let mut visitor = Replay { fs, dir, floor, replay, replayed: 0, damaged: Vec::new() };
-    let walked = walk::walk(fs, dir, Some(config.node_id), floor, &mut visitor)?;
+    let mut visitor = Replay { fs, dir, floor: floor.after, replay, replayed: 0, damaged: Vec::new() };
+    let walked = walk::walk(fs, dir, Some(config.node_id), floor.trimmed, &mut visitor)?;
     let Replay { replayed, damaged, .. } = visitor;
     let mut torn = None;
     if let Some((segment, tail)) = &walked.tail {
@@ -86,7 +86,7 @@ pub(super) fn recover(
             torn = Some(Torn { segment: path.clone(), offset, len });
         }
     }
-    let last_seq = walked.last_seq.max(floor).max(config.used_seq);
+    let last_seq = walked.last_seq.max(floor.trimmed).max(config.used_seq);
     let newest = walked.segments.last().map_or(0, |segment| segment.first_seq);
     let next_seq = last_seq.max(newest).checked_add(1).ok_or_else(|| WalError::Format {
         path: dir.clone(),

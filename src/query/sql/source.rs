@@ -168,7 +168,7 @@ fn read_log(fs: &dyn Fs, dir: &Path, node_id: &[u8; 16], floors: Floors, notes: 
         }
         Ok(())
     };
-    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), floors.log, &mut each)? {
+    let (damaged, log_gone) = match wal::read_after(fs, dir, Some(*node_id), floors.above(), &mut each)? {
         ReadEnd::Trimmed { missing } => {
             return Ok(Log::Trimmed(format!("records {} to {} are gone", missing.start(), missing.end())));
         }
