@@ -16,9 +16,11 @@ use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit};
 use parquet::errors::ParquetError;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::SchemaDescriptor;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -89,7 +91,7 @@ impl<'f> Lookup<'f> {
         let directory = Directory::of_file(file)?;
         let loaded = file.load()?;
         let columns = loaded.metadata().file_metadata().schema_descr();
-        let first_seen = columns.columns().iter().position(|column| column.path().string() == "first_seen");
+        let first_seen = time_column(columns, "first_seen");
         let mut groups = Vec::new();
         let mut start = 0;
         for (number, group) in loaded.metadata().row_groups().iter().enumerate() {
@@ -294,8 +296,7 @@ impl<'f> Lookup<'f> {
     /// the file does not tell.
     fn pages_seen_between(&self, group: usize, from: i64, to: i64) -> Option<Vec<Range<u64>>> {
         let metadata = self.loaded.metadata();
-        let columns = metadata.file_metadata().schema_descr().columns();
-        let column = columns.iter().position(|column| column.path().string() == "last_seen")?;
+        let column = time_column(metadata.file_metadata().schema_descr(), "last_seen")?;
         let ColumnIndexMetaData::INT64(index) = metadata.column_index()?.get(group)?.get(column)? else {
             return None;
         };
@@ -441,6 +442,19 @@ impl Columns {
     }
 }
 
+/// The place of a column of times in microseconds. Other engines write other units: what bounds such a column has, nothing
+/// is passed over by them.
+fn time_column(columns: &SchemaDescriptor, name: &str) -> Option<usize> {
+    let place = columns.columns().iter().position(|column| column.path().string() == name)?;
+    let column = columns.columns().get(place)?;
+    let is_in_micros = match column.logical_type_ref() {
+        Some(LogicalType::Timestamp(time)) => time.unit == TimeUnit::MICROS,
+        Some(_) => false,
+        None => column.converted_type() == ConvertedType::TIMESTAMP_MICROS,
+    };
+    is_in_micros.then_some(place)
+}
+
 /// What entries are sorted by.
 type Key<'q> = (&'q str, &'q str, &'q str, Option<&'q str>);
 
@@ -576,6 +590,21 @@ mod tests {
         let pages = [3 * page..4 * page, 7 * page..8 * page - 200];
         let rows: Vec<Range<u64>> = cut(&stretches, &pages).into_iter().map(|stretch| stretch.rows).collect();
         assert_eq!(rows, [4 * page - 100..4 * page, 7 * page..8 * page - 200]);
+    }
+
+    #[test]
+    fn only_bounds_of_times_in_microseconds_are_gone_by() {
+        use arrow::datatypes::{Field, Schema, TimeUnit};
+        let place = |data_type: DataType| {
+            let fields = vec![Field::new("uid", DataType::Utf8, false), Field::new("last_seen", data_type, false)];
+            let columns = parquet::arrow::ArrowSchemaConverter::new().convert(&Schema::new(fields)).unwrap();
+            time_column(&columns, "last_seen")
+        };
+        let time = |unit| DataType::Timestamp(unit, Some("UTC".into()));
+        assert_eq!(place(timestamp_type()), Some(1));
+        for other in [time(TimeUnit::Millisecond), time(TimeUnit::Nanosecond), DataType::Int64, DataType::UInt64] {
+            assert_eq!(place(other.clone()), None, "{other}");
+        }
     }
 
     #[test]
