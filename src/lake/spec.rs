@@ -1,5 +1,6 @@
 //! What a table is: its name, its columns, and how its files are written.
 
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::file::properties::WriterProperties;
 use std::sync::Arc;
@@ -38,4 +39,20 @@ pub fn with_day(file_schema: &Schema) -> SchemaRef {
     let mut fields: Vec<_> = file_schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(DAY, DataType::Date32, true)));
     Arc::new(Schema::new(fields))
+}
+
+/// The rows of each project, in order: whatever the table, they are sorted by it first.
+pub fn by_project(batch: &RecordBatch) -> Vec<(String, RecordBatch)> {
+    let Some(projects) = batch.column_by_name("project").and_then(|column| column.as_string_opt::<i32>()) else {
+        return Vec::new();
+    };
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < batch.num_rows() {
+        let project = projects.value(start);
+        let len = (start..batch.num_rows()).take_while(|row| projects.value(*row) == project).count();
+        parts.push((project.to_owned(), batch.slice(start, len)));
+        start += len;
+    }
+    parts
 }

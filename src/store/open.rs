@@ -41,7 +41,7 @@ impl Store {
         let (events, events_damage) = open_table(&fs, &config, &node_id, &events::TABLE).await?;
         let said = |table| Said::of(table, &node_id);
         let spans_said = said(&spans.table).await.map_err(table_error)?;
-        let floors = Floors::of(spans_said, &[said(&events.table).await.map_err(table_error)?]);
+        let floors = Floors::of(spans_said, said(&events.table).await.map_err(table_error)?);
         let core = Core::new(config.clone(), fs.clone(), clock.clone(), &node_id, spans, events, floors.log);
         let core = Arc::new(core);
         spans_damage.into_iter().chain(events_damage).for_each(|what| core.note_damage(what));

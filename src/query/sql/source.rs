@@ -118,7 +118,7 @@ impl Tables {
             spans = Opened::open(fs, folder, &spans::TABLE, node_id).await?;
         }
         // Nor need the events be as new as what the spans' table says now.
-        let floors = Floors::of(Said { mark, ..spans.said }, &[Said { mark: None, ..events.said }]);
+        let floors = Floors::of(Said { mark, ..spans.said }, Said { mark: None, ..events.said });
         Ok(Tables { spans, events, floors })
     }
 }

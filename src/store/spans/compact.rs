@@ -6,9 +6,9 @@ use crate::lake::FileInfo;
 use crate::lake::spans::merge::{Merge, MergeError};
 use crate::lake::spans::rows::{RowError, Rows};
 use crate::lake::spans::writer::SpanFileWriter;
+use crate::lake::spec::by_project;
 use crate::store::kind::CompactError;
 use crate::store::target::Target;
-use arrow::array::{AsArray, RecordBatch};
 use std::sync::Arc;
 
 impl From<MergeError> for CompactError {
@@ -79,20 +79,4 @@ fn write_merged(
         files.push(writer.finish()?);
     }
     Ok(())
-}
-
-/// The rows of each project, in order.
-fn by_project(batch: &RecordBatch) -> Vec<(String, RecordBatch)> {
-    let Some(projects) = batch.column_by_name("project").and_then(|column| column.as_string_opt::<i32>()) else {
-        return Vec::new();
-    };
-    let mut parts = Vec::new();
-    let mut start = 0;
-    while start < batch.num_rows() {
-        let project = projects.value(start);
-        let len = (start..batch.num_rows()).take_while(|row| projects.value(*row) == project).count();
-        parts.push((project.to_owned(), batch.slice(start, len)));
-        start += len;
-    }
-    parts
 }

@@ -131,7 +131,7 @@ fn many_large_posts_at_a_time_stay_within_memory() {
     let body = body.finish().unwrap();
     let before = server.peak_memory();
     std::thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..4 {
             scope.spawn(|| {
                 let answer = server.connect().send("POST", K8S, &[("content-encoding", "gzip")], &body);
                 assert!([200, 503].contains(&answer.status), "{}", answer.text());
