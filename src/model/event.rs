@@ -134,6 +134,13 @@ impl ServiceEvent<'_> {
         service + texts.iter().map(|text| text.len()).sum::<usize>() + labels + owners
     }
 
+    /// About how many bytes the event takes, in memory or in an answer.
+    pub fn memory(&self) -> usize {
+        let labels = self.event.labels.len() * size_of::<(&str, Cow<'_, str>)>();
+        let owners = self.event.owners.len() * size_of::<Owner<'_>>();
+        size_of::<Self>() + self.text_bytes() + labels + owners
+    }
+
     /// The event with texts of its own.
     pub fn into_owned(self) -> ServiceEvent<'static> {
         ServiceEvent {

@@ -177,6 +177,11 @@ impl<'f> Lookup<'f> {
         Ok(())
     }
 
+    /// Whether the file may have a row that tells a first-seen of `until` or before.
+    pub fn may_be_early(&self, until: i64) -> bool {
+        self.groups.iter().any(|group| group.first_seen.is_none_or(|first_seen| first_seen <= until))
+    }
+
     /// Whether the file may have a row of an event with this uid that tells a first-seen of `until` or before.
     pub fn may_hold(&self, uid: &str, until: i64) -> bool {
         let filters = self.loaded.filters.iter();
