@@ -36,6 +36,9 @@ const AT_ONCE: usize = 24;
 /// Searches that run at a time; more wait. Each holds several traces. They have places of their own, so that however
 /// slowly their answers are read, traces are looked up meanwhile.
 const SEARCHES: usize = 8;
+/// Questions for events that run at a time; more wait. Each may hold all events of its answer, tens of megabytes, and
+/// the text of it besides. They have places of their own too, so that they neither take those of lookups nor fill memory.
+const EVENTS: usize = 4;
 /// Large answers under way at a time; one more is refused. They go at their readers' pace, and must leave lookups to
 /// others.
 const STREAMS: usize = 16;
@@ -49,6 +52,7 @@ const INCOMPLETE: HeaderName = HeaderName::from_static("spanlake-incomplete");
 pub(super) struct Bounds {
     at_once: Arc<Semaphore>,
     searches: Arc<Semaphore>,
+    events: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -57,6 +61,7 @@ impl Bounds {
         Bounds {
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
             searches: Arc::new(Semaphore::new(SEARCHES)),
+            events: Arc::new(Semaphore::new(EVENTS)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }
@@ -214,9 +219,28 @@ pub(super) async fn work<T: Send + 'static>(
     work: impl FnOnce(&Snapshot, &Stop) -> Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     let stop = Stop::after(context.config.query.timeout);
+    run(&context.lookups.at_once, stop, || context.store.snapshot(), work).await
+}
+
+/// Does what asks for events. Its result may be larger: a page.
+pub(super) async fn events<T: Send + 'static>(
+    context: &Context,
+    work: impl FnOnce(&Snapshot, &Stop) -> Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    let stop = Stop::after(context.config.query.timeout);
+    run(&context.lookups.events, stop, || context.store.snapshot(), work).await
+}
+
+/// Does something in a place of its kind, in a view that is taken once there is one.
+async fn run<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    stop: Stop,
+    snapshot: impl FnOnce() -> Snapshot,
+    work: impl FnOnce(&Snapshot, &Stop) -> Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
     let _waiting = Waiting(stop.clone());
-    let place = place(&context.lookups.at_once, &stop).await?;
-    let snapshot = context.store.snapshot();
+    let place = place(places, &stop).await?;
+    let snapshot = snapshot();
     let task = tokio::task::spawn_blocking(move || {
         let _place = place;
         stop.check()?;
@@ -228,7 +252,7 @@ pub(super) async fn work<T: Send + 'static>(
     }
 }
 
-/// Puts the header into a response to [`work`] that met damage.
+/// Puts the header into a response to [`work`] or [`events`] that met damage.
 pub(super) fn mark_damage(damaged: &[String], response: &mut Response) {
     Outcome::mark(incomplete(damaged), response);
 }

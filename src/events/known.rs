@@ -1,7 +1,7 @@
 //! What clusters, namespaces and services the events tell of: the directories of files, and what is in memory.
 
-use super::KnownService;
 use super::damage::{Damage, defect};
+use super::{Known, KnownService};
 use crate::error::{Error, Result};
 use crate::lake::events::lookup::Lookup;
 use crate::stop::Stop;
@@ -17,12 +17,12 @@ const STOP_ROWS: usize = 8_192;
 /// A cluster, a namespace, a service.
 type Key = (String, String, Option<String>);
 
-/// The services that rows of events tell of, in order: of one cluster, or of all. One that has only rows that are no
+/// The services that rows of events tell of: of one cluster, or of all. One that has only rows that are no
 /// event's newest may be among them. Blocks.
 ///
 /// # Errors
 /// Too large, where there are more than an answer holds; busy, where it was to stop.
-pub fn services(snapshot: &Snapshot, project: &str, cluster: Option<&str>, stop: &Stop) -> Result<Vec<KnownService>> {
+pub fn services(snapshot: &Snapshot, project: &str, cluster: Option<&str>, stop: &Stop) -> Result<Known> {
     services_that(snapshot, project, cluster, &|_| true, stop)
 }
 
@@ -33,7 +33,7 @@ pub fn services_that(
     cluster: Option<&str>,
     is_wanted: &dyn Fn(Option<&str>) -> bool,
     stop: &Stop,
-) -> Result<Vec<KnownService>> {
+) -> Result<Known> {
     let mut known: BTreeMap<Key, (i64, i64)> = BTreeMap::new();
     let mut add = |key: (&str, &str, Option<&str>), seen: (i64, i64)| {
         let (cluster, namespace, service) = key;
@@ -76,11 +76,6 @@ pub fn services_that(
             add((&entry.cluster, &entry.namespace, entry.service.as_deref()), entry.seen)?;
         }
     }
-    let known = known.into_iter().map(|((cluster, namespace, service), seen)| KnownService {
-        cluster,
-        namespace,
-        service,
-        seen,
-    });
-    Ok(known.collect())
+    let service = |((cluster, namespace, service), seen)| KnownService { cluster, namespace, service, seen };
+    Ok(Known { services: known.into_iter().map(service).collect(), damaged: damage.files })
 }

@@ -65,6 +65,15 @@ pub struct Found {
     pub damaged: Vec<String>,
 }
 
+/// What services the events tell of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// By cluster, namespace and name; of each namespace what belongs to no service comes first.
+    pub services: Vec<KnownService>,
+    /// The files that could not be read: there may be services of which they alone tell.
+    pub damaged: Vec<String>,
+}
+
 /// A service that events tell of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KnownService {

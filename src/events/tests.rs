@@ -1,7 +1,7 @@
 //! Events placed by hand, and at random: every answer is held to a plain look at all rows.
 
 use super::find::{Limits, Pace, STOP_STEPS, find_within};
-use super::{EventQuery, Found, KnownService, Window, find, services};
+use super::{EventQuery, Found, Known, KnownService, Window, find, services};
 use crate::codec::stored::events::encode;
 use crate::error::ErrorKind;
 use crate::fs::{Fs, RealFs};
@@ -470,9 +470,23 @@ fn services_are_told_once_with_all_their_times() {
         seen,
     };
     let all = [known("a", None, (12, 12)), known("a", Some("web"), (5, DAY)), known("b", Some("web"), (2, 2))];
-    assert_eq!(services(&world.snapshot(), "p", None, &Stop::never()).unwrap(), all);
-    assert_eq!(services(&world.snapshot(), "p", Some("a"), &Stop::never()).unwrap(), all[..2]);
-    assert_eq!(services(&world.snapshot(), "other", None, &Stop::never()).unwrap(), []);
+    let known = |services: &[KnownService], damaged: &[String]| Known {
+        services: services.to_vec(),
+        damaged: damaged.to_vec(),
+    };
+    let asked = |world: &World, project: &str, cluster: Option<&str>| {
+        services(&world.snapshot(), project, cluster, &Stop::never()).unwrap()
+    };
+    assert_eq!(asked(&world, "p", None), known(&all, &[]));
+    assert_eq!(asked(&world, "p", Some("a")), known(&all[..2], &[]));
+    assert_eq!(asked(&world, "other", None), known(&[], &[]));
+    // Whoever asks is told that there may be more, also where the file would have told nothing of it.
+    world.flush(&[row("x", Some("lost"), (5, 10), 9, "x")]);
+    let lost = world.files.last().unwrap();
+    std::fs::remove_file(lost.path()).unwrap();
+    let named = [lost.info().path.clone()];
+    assert_eq!(asked(&world, "p", None), known(&all, &named));
+    assert_eq!(asked(&world, "other", None), known(&[], &named));
 }
 
 /// Few values of everything, so that uids meet, times tie and services change.

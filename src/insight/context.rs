@@ -149,7 +149,7 @@ pub fn trace_context(
     let project = &query.trace.project;
     let is_wanted = |name: Option<&str>| name.is_some_and(|name| seen.services.contains_key(&name.to_lowercase()));
     let known = match around {
-        Some(_) => events::services_that(snapshot, project, None, &is_wanted, stop)?,
+        Some(_) => events::services_that(snapshot, project, None, &is_wanted, stop)?.services,
         None => Vec::new(),
     };
     let known = Known::of(&known);

@@ -3,7 +3,12 @@
 //! A request is known by its key, its time and its nonce. Of each key so many are remembered, those with the latest
 //! times. Once there are more, requests as old as what was forgotten are refused, since nobody can tell any more
 //! whether they have come: under load the time that a request may take on its way gets shorter, and no request is
-//! answered twice. What came before a start is not known.
+//! answered twice.
+//!
+//! All of it is in memory only. What came before a start is not known after it: a request that was read on its way and is
+//! sent again after a restart, within the time for which requests are taken, is answered as if it came for the first time.
+//! Nothing that is signed so changes anything: what somebody gets by it is the answer. TLS on the way keeps requests from
+//! being read.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};

@@ -6,7 +6,7 @@
 
 use super::{Parameters, Rejection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{self, EventQuery, Found, KnownService, Window};
+use crate::events::{self, EventQuery, Found, Known, KnownService, Window};
 use crate::model::ServiceEvent;
 use crate::model::event::{Counted, Event, count_together};
 use crate::stop::Stop;
@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 const HOUR: i64 = 3_600_000_000;
 /// Pods are told while they had an event within so long.
@@ -30,6 +31,9 @@ const MOST_ENTRIES: usize = 10_000;
 /// Entries of a page.
 const MOST_OF_PAGE: usize = 1_000;
 const DEFAULT_PAGE: usize = 20;
+/// A list ends with the entry that makes it so long, as JSON: a message may be long, and of control characters each
+/// takes six bytes.
+const MOST_BYTES: usize = 8 << 20;
 /// The greatest number of entries before a page.
 const MOST_BEFORE: usize = 10_000_000;
 /// The namespace where none is sent.
@@ -52,6 +56,14 @@ pub(super) struct Page {
     limit: usize,
 }
 
+impl Page {
+    /// What to say of a page that is cut, if it is.
+    fn left_out(self, total_count: usize, told: usize) -> String {
+        let all = total_count.saturating_sub(self.offset).min(self.limit);
+        left_out("of the page the first", all, told)
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -65,7 +77,7 @@ pub(super) enum Action {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The answer; a message where it is not all; the files that could not be read.
+    /// The answer; a message where it is not all; the files that could not be read, of which the message tells too.
     Told {
         data: Box<RawValue>,
         message: String,
@@ -76,6 +88,13 @@ pub(super) enum Outcome {
 
 impl Outcome {
     fn told(data: &impl Serialize, message: String, damaged: Vec<String>) -> Result<Outcome> {
+        let missing = match damaged.len() {
+            0 => String::new(),
+            1 => "1 file could not be read: what it tells is missing".to_owned(),
+            files => format!("{files} files could not be read: what they tell is missing"),
+        };
+        let between = if message.is_empty() || missing.is_empty() { "" } else { "; " };
+        let message = format!("{message}{between}{missing}");
         let data = to_raw_value(data).map_err(|e| Error::internal(format!("an answer could not be written: {e}")))?;
         Ok(Outcome::Told { data, message, damaged })
     }
@@ -149,12 +168,20 @@ impl Action {
             events::find(snapshot, &query, stop)
         };
         // Where a file could not be read, the cluster's events may be in it.
-        let is_unknown = |cluster: &str, found: &Found| -> Result<bool> {
+        let nothing_of = |known: &Known| known.services.is_empty() && known.damaged.is_empty();
+        let is_unknown = |cluster: &str, found: &mut Found| -> Result<bool> {
             if !found.events.is_empty() || !found.damaged.is_empty() {
                 return Ok(false);
             }
             match known(Some(cluster)) {
-                Ok(known) => Ok(known.is_empty()),
+                Ok(known) => {
+                    let is_unknown = nothing_of(&known);
+                    // What else there is shows that the cluster is there: these are of other times.
+                    if known.services.is_empty() {
+                        found.damaged = known.damaged;
+                    }
+                    Ok(is_unknown)
+                }
                 // One with so many services is there.
                 Err(e) if e.kind() == ErrorKind::TooLarge => Ok(false),
                 Err(e) => Err(e),
@@ -163,34 +190,36 @@ impl Action {
         match self {
             Action::Clusters { ids, name, page } => {
                 let known = known(None)?;
-                Outcome::told(&clusters(&known, ids, name.as_deref(), *page), String::new(), Vec::new())
+                let (data, message) = clusters(&known.services, ids, name.as_deref(), *page);
+                Outcome::told(&data, message, known.damaged)
             }
             Action::NameSpaces { cluster } => {
                 let known = known(Some(cluster))?;
-                if known.is_empty() {
+                if nothing_of(&known) {
                     return Ok(Outcome::unknown(cluster));
                 }
-                let (data, message) = namespaces(&known);
-                Outcome::told(&data, message, Vec::new())
+                let (data, message) = namespaces(&known.services);
+                Outcome::told(&data, message, known.damaged)
             }
             Action::Services(place) => {
                 let known = known(Some(&place.cluster))?;
-                if known.is_empty() {
+                if nothing_of(&known) {
                     return Ok(Outcome::unknown(&place.cluster));
                 }
-                let (data, message) = services(&known, place.namespace.as_deref());
-                Outcome::told(&data, message, Vec::new())
+                let (data, message) = services(&known.services, place.namespace.as_deref());
+                Outcome::told(&data, message, known.damaged)
             }
             Action::Instances { place, service, page } => {
-                let found = find(place, service, PODS_SINCE)?;
-                if is_unknown(&place.cluster, &found)? {
+                let mut found = find(place, service, PODS_SINCE)?;
+                if is_unknown(&place.cluster, &mut found)? {
                     return Ok(Outcome::unknown(&place.cluster));
                 }
-                Outcome::told(&instances(&found.events, *page), String::new(), found.damaged)
+                let (data, message) = instances(&found.events, *page);
+                Outcome::told(&data, message, found.damaged)
             }
             Action::Events { place, service } => {
-                let found = find(place, service, HOUR)?;
-                if is_unknown(&place.cluster, &found)? {
+                let mut found = find(place, service, HOUR)?;
+                if is_unknown(&place.cluster, &mut found)? {
                     return Ok(Outcome::unknown(&place.cluster));
                 }
                 let events: Vec<Event<'_>> = found.events.into_iter().map(|found| found.event).collect();
@@ -210,8 +239,37 @@ fn local(micros: i64, utc_offset: i32) -> String {
 }
 
 /// What to say of a list that is cut, if it is.
-fn left_out(what: &str, all: usize, most: usize) -> String {
-    if all > most { format!("{what} {most} of {all} are told") } else { String::new() }
+fn left_out(what: &str, all: usize, told: usize) -> String {
+    if all > told { format!("{what} {told} of {all} are told") } else { String::new() }
+}
+
+/// The first entries of a list, as many as an answer has room for.
+fn fitting<T: Serialize>(entries: impl Iterator<Item = T>) -> Vec<T> {
+    let mut length = Length(0);
+    let mut fitting = Vec::new();
+    for entry in entries {
+        if length.0 >= MOST_BYTES {
+            break;
+        }
+        // Texts and numbers always have a JSON form.
+        let _ = serde_json::to_writer(&mut length, &entry);
+        fitting.push(entry);
+    }
+    fitting
+}
+
+/// How long a text would be.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -237,7 +295,6 @@ struct EventLine<'e> {
 fn event_list<'e>(events: &'e [Event<'e>], utc_offset: i32) -> (EventList<'e>, String) {
     let mut counted = count_together(events);
     counted.sort_by_key(|counted| Reverse((counted.last_seen, counted.group.level)));
-    let message = left_out("the newest", counted.len(), MOST_EVENTS);
     let line = |counted: &Counted<'e>| EventLine {
         first_seen: local(counted.first_seen, utc_offset),
         last_seen: local(counted.last_seen, utc_offset),
@@ -248,7 +305,9 @@ fn event_list<'e>(events: &'e [Event<'e>], utc_offset: i32) -> (EventList<'e>, S
         reason: counted.group.reason,
         message: counted.group.message,
     };
-    (EventList { event_list: counted.iter().take(MOST_EVENTS).map(line).collect() }, message)
+    let event_list = fitting(counted.iter().take(MOST_EVENTS).map(line));
+    let message = left_out("the newest", counted.len(), event_list.len());
+    (EventList { event_list }, message)
 }
 
 #[derive(Debug, Serialize)]
@@ -277,7 +336,7 @@ struct Instance<'e> {
 }
 
 /// The pods that settled events, the newest first, tell of, by name.
-fn instances<'e>(events: &'e [ServiceEvent<'_>], page: Page) -> Instances<'e> {
+fn instances<'e>(events: &'e [ServiceEvent<'_>], page: Page) -> (Instances<'e>, String) {
     let mut pods: BTreeMap<&str, Instance<'e>> = BTreeMap::new();
     for ServiceEvent { event, .. } in events {
         if event.object.kind != "Pod" || event.object.name.is_empty() {
@@ -292,7 +351,9 @@ fn instances<'e>(events: &'e [ServiceEvent<'_>], page: Page) -> Instances<'e> {
         }
     }
     let total_count = pods.len();
-    Instances { total_count, instances: pods.into_values().skip(page.offset).take(page.limit).collect() }
+    let instances = fitting(pods.into_values().skip(page.offset).take(page.limit));
+    let message = page.left_out(total_count, instances.len());
+    (Instances { total_count, instances }, message)
 }
 
 #[derive(Debug, Serialize)]
@@ -320,9 +381,11 @@ fn services<'k>(known: &'k [KnownService], namespace: Option<&str>) -> (Services
     let of_namespace = |known: &&KnownService| namespace.is_none_or(|wanted| known.namespace == wanted);
     let name = |known: &'k KnownService| Some((known.namespace.as_str(), known.service.as_deref()?));
     let names: BTreeSet<(&str, &str)> = known.iter().filter(of_namespace).filter_map(name).collect();
-    let message = left_out("the first", names.len(), MOST_ENTRIES);
+    let all = names.len();
     let service = |(namespace, service_name)| Service { service_name, namespace, ..Service::default() };
-    (Services { services: names.into_iter().take(MOST_ENTRIES).map(service).collect() }, message)
+    let services = fitting(names.into_iter().take(MOST_ENTRIES).map(service));
+    let message = left_out("the first", all, services.len());
+    (Services { services }, message)
 }
 
 #[derive(Debug, Serialize)]
@@ -344,10 +407,11 @@ struct NameSpace<'k> {
 /// A cluster's namespaces, by name.
 fn namespaces(known: &[KnownService]) -> (NameSpaces<'_>, String) {
     let names: BTreeSet<&str> = known.iter().map(|known| known.namespace.as_str()).collect();
-    let message = left_out("the first", names.len(), MOST_ENTRIES);
     let total_count = names.len();
     let namespace = |name| NameSpace { name, ..NameSpace::default() };
-    (NameSpaces { total_count, namespaces: names.into_iter().take(MOST_ENTRIES).map(namespace).collect() }, message)
+    let namespaces = fitting(names.into_iter().take(MOST_ENTRIES).map(namespace));
+    let message = left_out("the first", total_count, namespaces.len());
+    (NameSpaces { total_count, namespaces }, message)
 }
 
 #[derive(Debug, Serialize)]
@@ -383,13 +447,20 @@ struct Cluster<'k> {
 }
 
 /// The clusters with one of some ids, where there are any, and with a name, by id.
-fn clusters<'k>(known: &'k [KnownService], ids: &BTreeSet<String>, name: Option<&str>, page: Page) -> Clusters<'k> {
+fn clusters<'k>(
+    known: &'k [KnownService],
+    ids: &BTreeSet<String>,
+    name: Option<&str>,
+    page: Page,
+) -> (Clusters<'k>, String) {
     let all: BTreeSet<&str> = known.iter().map(|known| known.cluster.as_str()).collect();
     let is_wanted = |id: &&str| (ids.is_empty() || ids.contains(*id)) && name.is_none_or(|name| name == *id);
     let wanted: Vec<&str> = all.into_iter().filter(is_wanted).collect();
     let cluster = |id| Cluster { cluster_id: id, cluster_name: id, ..Cluster::default() };
     let total_count = wanted.len();
-    Clusters { total_count, clusters: wanted.into_iter().skip(page.offset).take(page.limit).map(cluster).collect() }
+    let clusters = fitting(wanted.into_iter().skip(page.offset).take(page.limit).map(cluster));
+    let message = page.left_out(total_count, clusters.len());
+    (Clusters { total_count, clusters }, message)
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ async fn told(context: &Context, head: &Parts, body: Body) -> Result<Response, R
     let project = project::resolve(context.config.projects, None, &head.headers)?;
     let (now, utc_offset) = (context.clock.now_micros(), context.config.ccs.utc_offset);
     let outcome =
-        lookup::work(context, move |snapshot, stop| action.tell(snapshot, &project, now, utc_offset, stop)).await?;
+        lookup::events(context, move |snapshot, stop| action.tell(snapshot, &project, now, utc_offset, stop)).await?;
     match outcome {
         Outcome::Told { data, message, damaged } => {
             let mut response = answer::done(&data, &message);

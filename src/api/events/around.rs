@@ -39,7 +39,7 @@ pub(super) async fn get(
         let query = query(&context, path, parameters.as_deref().unwrap_or_default(), &headers)?;
         let (asked, registry) = (query.trace.trace_id, context.registry.clone());
         let work = move |snapshot: &Snapshot, stop: &Stop| insight::trace_context(snapshot, &registry, &query, stop);
-        let (found, damaged) = lookup::work(&context, work).await?;
+        let (found, damaged) = lookup::events(&context, work).await?;
         Ok((asked, found, damaged))
     };
     match looked_up.await {

@@ -61,7 +61,7 @@ async fn found(context: &Context, question: Question) -> Result<(Vec<u8>, Vec<St
         stop.check()?;
         Ok((page::write(found.events, &question), found.damaged))
     };
-    lookup::work(context, work).await
+    lookup::events(context, work).await
 }
 
 /// A good answer, with the names of the files that could not be read.

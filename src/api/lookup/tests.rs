@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::TraceId;
+use crate::store::EventsView;
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -225,4 +226,44 @@ async fn one_large_answer_too_many_is_refused_while_small_ones_go_on() {
         drop(lookup.outcome);
         lookup.task.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn questions_for_events_wait_for_places_of_their_own_and_leave_those_of_lookups_alone() {
+    let bounds = Bounds::new();
+    let view = || Snapshot::of_events(EventsView::default());
+    let (begun, mut under_way) = mpsc::channel(EVENTS);
+    let mut ends = Vec::new();
+    let mut questions = tokio::task::JoinSet::new();
+    for number in 0..EVENTS {
+        let (end, told_to_end) = std::sync::mpsc::channel::<()>();
+        ends.push(end);
+        let (places, begun) = (bounds.events.clone(), begun.clone());
+        let work = move |_: &Snapshot, _: &Stop| {
+            begun.blocking_send(()).unwrap();
+            // Until the other side is gone.
+            told_to_end.recv().unwrap_err();
+            Ok(number)
+        };
+        questions.spawn(async move { run(&places, Stop::never(), view, work).await });
+    }
+    for _ in 0..EVENTS {
+        under_way.recv().await.unwrap();
+    }
+    // One more waits as long as it may take, and is refused.
+    let short = Stop::after(Duration::from_millis(1));
+    let refused = run(&bounds.events, short, view, |_, _| -> Result<()> { panic!("begun") }).await.unwrap_err();
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.message, "too many queries are under way\nask again in a second");
+    // Lookups and searches have all of theirs.
+    assert_eq!(run(&bounds.at_once, Stop::never(), view, |_, _| Ok(7)).await.unwrap(), 7);
+    assert_eq!((bounds.at_once.available_permits(), bounds.searches.available_permits()), (AT_ONCE, SEARCHES));
+    // One that has time gets the place of the next that ends.
+    let mut waiting = Box::pin(run(&bounds.events, Stop::never(), view, |_, _| Ok("done")));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    drop(ends);
+    assert_eq!(waiting.await.unwrap(), "done");
+    let mut done: Vec<usize> = questions.join_all().await.into_iter().map(|number| number.unwrap()).collect();
+    done.sort_unstable();
+    assert_eq!((done, bounds.events.available_permits()), ((0..EVENTS).collect(), EVENTS));
 }

@@ -230,6 +230,24 @@ fn a_list_that_is_cut_says_so() {
     assert_eq!((&answer["code"], &answer["message"]), (&json!(0), &json!("the newest 1000 of 1001 are told")));
 }
 
+#[test]
+fn an_answer_ends_at_eight_mebibytes_however_long_the_messages_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let uids: Vec<&'static str> = (0..60).map(|n| &*format!("u{n}").leak()).collect();
+    // Control characters, of which each takes six bytes as JSON, here and in the answer.
+    let message = |uid: &str| format!("{uid}{}", "\u{1}".repeat(60_000));
+    for uids in uids.chunks(20) {
+        let events: Vec<Posted> = uids.iter().map(|uid| Posted { message: message(uid), ..Posted::new(uid) }).collect();
+        post(&server, "cls-xxxxx", &events);
+    }
+    let answer = ask(&server, FRONTEND);
+    assert!((8 << 20..9 << 20).contains(&answer.body.len()), "{}", answer.body.len());
+    let whole = answer.json();
+    assert_eq!(whole["data"]["eventList"].as_array().unwrap().len(), 24);
+    assert_eq!((&whole["code"], &whole["message"]), (&json!(0), &json!("the newest 24 of 60 are told")));
+}
+
 /// The data files of the table of events.
 fn data_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -256,13 +274,55 @@ fn a_file_that_cannot_be_read_is_named_beside_what_can_be() {
     std::fs::write(file, bytes).unwrap();
 
     let server = Server::start(dir.path());
-    let answer = ask(&server, FRONTEND);
-    // Not that there is no such cluster.
-    assert_eq!(told(&answer), []);
-    let named = answer.header("spanlake-incomplete").unwrap();
-    assert!(file.ends_with(named), "{named}");
+    let missing = "1 file could not be read: what it tells is missing";
+    let told = |query: &str| {
+        let answer = ask(&server, query);
+        let named = answer.header("spanlake-incomplete").unwrap_or_else(|| panic!("{answer:?}"));
+        assert!(file.ends_with(named), "{named}");
+        let mut whole = answer.json();
+        assert_eq!((&whole["code"], &whole["message"]), (&json!(0), &json!(missing)), "{query}");
+        whole["data"].take()
+    };
+    let pods = "Action=DescribeServiceInstance&clusterId=cls-xxxxx&serviceName=frontend";
+    let services = "Action=DescribeClusterService&clusterId=cls-xxxxx";
+    let namespaces = "Action=DescribeClusterNameSpaces&clusterId=cls-xxxxx";
+    let clusters = "Action=DescribeCluster";
+    // Not that there is no such cluster: it may be in the file.
+    assert_eq!(told(FRONTEND), json!({ "eventList": [] }));
+    assert_eq!(told(pods), json!({ "totalCount": 0, "instances": [] }));
+    assert_eq!(told(services), json!({ "services": [] }));
+    assert_eq!(told(namespaces), json!({ "totalCount": 0, "namespaces": [] }));
+    assert_eq!(told(clusters), json!({ "totalCount": 0, "clusters": [] }));
+    // What else there is is told.
     post(&server, "cls-xxxxx", &[Posted { reason: "Killing", ..Posted::new("b") }]);
-    let answer = ask(&server, FRONTEND);
-    assert_eq!(told(&answer), [("Killing".to_owned(), 1)]);
-    assert_eq!(answer.header("spanlake-incomplete"), Some(named));
+    let events = told(FRONTEND);
+    let reasons: Vec<&Value> = events["eventList"].as_array().unwrap().iter().map(|line| &line["reason"]).collect();
+    assert_eq!(reasons, ["Killing"]);
+    assert_eq!(told(pods)["instances"][0]["name"], "frontend-542052039-h2yj8");
+    assert_eq!(told(services)["services"][0]["serviceName"], "frontend");
+    assert_eq!(told(namespaces)["namespaces"][0]["name"], "default");
+    assert_eq!(told(clusters)["clusters"][0]["clusterId"], "cls-xxxxx");
+}
+
+#[test]
+fn a_file_that_is_gone_denies_no_cluster_that_only_it_told_of() {
+    // Of another day: no question for the last hour reads it.
+    let (dir, server) = with(&[Posted { seen: (now() - 3 * 86_400, now() - 3 * 86_400), ..Posted::new("a") }]);
+    server.post("/admin/flush", b"");
+    server.stop();
+    let files = data_files(&dir.path().join("tables/events"));
+    let [file] = &files[..] else { panic!("{files:?}") };
+    std::fs::remove_file(file).unwrap();
+    let server = Server::start(dir.path());
+    for action in [
+        "DescribeServiceEvent&serviceName=frontend",
+        "DescribeServiceInstance&serviceName=frontend",
+        "DescribeClusterService",
+        "DescribeClusterNameSpaces",
+    ] {
+        let answer = ask(&server, &format!("Action={action}&clusterId=cls-xxxxx"));
+        assert_eq!(answer.json()["code"], 0, "{action}: {answer:?}");
+        let named = answer.header("spanlake-incomplete").unwrap_or_else(|| panic!("{action}: {answer:?}"));
+        assert!(file.ends_with(named), "{action}: {named}");
+    }
 }

@@ -132,6 +132,68 @@ fn a_list_that_is_cut_says_so() {
 }
 
 #[test]
+fn a_list_ends_when_it_is_long_enough_as_it_is_written() {
+    // 64 KiB each in memory, six times as long as JSON.
+    let message = "\u{1}".repeat(64 << 10);
+    let uids: Vec<String> = (0..100).map(|n| format!("{n:02}")).collect();
+    let events: Vec<Event<'_>> = uids
+        .iter()
+        .zip(0..)
+        .map(|(uid, n)| {
+            let first = event(uid, "Normal", "", "");
+            Event {
+                reason: uid.into(),
+                message: message.as_str().into(),
+                last_seen: first.last_seen + n * SECOND,
+                ..first
+            }
+        })
+        .collect();
+    let (list, message) = event_list(&events, BEIJING);
+    let reasons: Vec<&str> = list.event_list.iter().map(|line| line.reason).collect();
+    let newest: Vec<&str> = uids.iter().rev().take(22).map(String::as_str).collect();
+    assert_eq!((reasons, message.as_str()), (newest, "the newest 22 of 100 are told"));
+    let length = serde_json::to_string(&list).unwrap().len();
+    assert!((MOST_BYTES..MOST_BYTES + (400 << 10)).contains(&length), "{length}");
+    let (list, message) = event_list(&events[..22], BEIJING);
+    assert_eq!((list.event_list.len(), message.as_str()), (22, ""));
+}
+
+#[test]
+fn lists_of_long_names_end_too_pages_among_them() {
+    // Three times as long as there is room for.
+    let long = "\u{1}".repeat(4_000);
+    let all: Vec<KnownService> =
+        (0..1_000).map(|n| known(&format!("{n:04}{long}"), &format!("{n:04}"), None)).collect();
+    let (list, message) = clusters(&all, &BTreeSet::new(), None, Page { offset: 2, limit: 900 });
+    let told = list.clusters.len();
+    assert_eq!((list.total_count, &list.clusters[0].cluster_id[..4]), (1_000, "0002"));
+    assert_eq!(message, format!("of the page the first {told} of 900 are told"));
+    let (_, message) = clusters(&all, &BTreeSet::new(), None, Page { offset: 900, limit: 1_000 });
+    assert_eq!(message, "");
+    let length = serde_json::to_string(&list).unwrap().len();
+    assert!((MOST_BYTES..MOST_BYTES + (50 << 10)).contains(&length), "{length}");
+}
+
+#[test]
+fn damage_is_told_in_the_message_beside_what_is_cut() {
+    let told = |message: &str, damaged: &[&str]| {
+        let damaged = damaged.iter().map(|file| (*file).to_owned()).collect();
+        match Outcome::told(&(), message.to_owned(), damaged).unwrap() {
+            Outcome::Told { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told("", &[]), "");
+    assert_eq!(told("the first 1 of 2 are told", &[]), "the first 1 of 2 are told");
+    assert_eq!(told("", &["a"]), "1 file could not be read: what it tells is missing");
+    assert_eq!(
+        told("the first 1 of 2 are told", &["a", "b"]),
+        "the first 1 of 2 are told; 2 files could not be read: what they tell is missing"
+    );
+}
+
+#[test]
 fn times_are_told_in_the_zone_of_the_setting() {
     let micros = at("2016-11-09 16:59:56") + 999_999;
     for (utc_offset, expected) in [
@@ -288,7 +350,8 @@ fn clusters_are_told_by_pages_and_by_conditions() {
     let all = [known("b", "n", None), known("a", "n", Some("s")), known("c", "n", None), known("b", "m", Some("s"))];
     let told = |ids: &[&str], name: Option<&str>, offset: usize, limit: usize| {
         let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        let list = clusters(&all, &ids, name, Page { offset, limit });
+        let (list, message) = clusters(&all, &ids, name, Page { offset, limit });
+        assert_eq!(message, "");
         (list.total_count, list.clusters.iter().map(|cluster| cluster.cluster_id).collect::<Vec<_>>())
     };
     assert_eq!(told(&[], None, 0, 20), (3, vec!["a", "b", "c"]));
@@ -297,7 +360,7 @@ fn clusters_are_told_by_pages_and_by_conditions() {
     assert_eq!(told(&["c", "a", "x"], None, 0, 20), (2, vec!["a", "c"]));
     assert_eq!(told(&["c", "a"], Some("c"), 0, 20), (1, vec!["c"]));
     assert_eq!(told(&[], Some("C"), 0, 20), (0, vec![]));
-    let one = serde_json::to_value(clusters(&all, &BTreeSet::new(), Some("a"), FIRST)).unwrap();
+    let one = serde_json::to_value(clusters(&all, &BTreeSet::new(), Some("a"), FIRST).0).unwrap();
     let expected = json!({ "totalCount": 1, "clusters": [{
         "clusterId": "a", "clusterName": "a", "description": "", "status": "", "unVpcId": "", "vpcId": null,
         "clusterCIDR": "", "createdAt": "", "updatedAt": "", "nodeStatus": "", "nodeNum": null, "os": "",
@@ -341,7 +404,7 @@ fn a_pod_is_told_with_its_node_and_with_what_its_newest_event_warns_of() {
     };
     let expected =
         json!({ "totalCount": 2, "instances": [pod("web-0", "", "node-a"), pod("web-1", "BackOff", "node-b")] });
-    assert_eq!(serde_json::to_value(instances(&events, FIRST)).unwrap(), expected);
-    let second = serde_json::to_value(instances(&events, Page { offset: 1, limit: 1 })).unwrap();
+    assert_eq!(serde_json::to_value(instances(&events, FIRST).0).unwrap(), expected);
+    let second = serde_json::to_value(instances(&events, Page { offset: 1, limit: 1 }).0).unwrap();
     assert_eq!(second, json!({ "totalCount": 2, "instances": [pod("web-1", "BackOff", "node-b")] }));
 }
