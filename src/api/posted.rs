@@ -67,8 +67,7 @@ fn in_query(query: &str) -> Result<Option<String>, Refusal> {
             continue;
         }
         if found.as_ref().is_some_and(|known| known.trim() != value.trim()) {
-            let message = format!("{NAME} is given more than once\nquery parameter {NAME}: send it once");
-            return Err(Refusal::invalid(message));
+            return Err(more_than_once("query parameter"));
         }
         found = Some(value);
     }
@@ -76,12 +75,22 @@ fn in_query(query: &str) -> Result<Option<String>, Refusal> {
 }
 
 fn in_headers(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    match std::str::from_utf8(value.as_bytes()).map(str::trim) {
-        Ok("") => Ok(None),
-        Ok(text) => checked(text, "header").map(Some),
-        Err(_) => Err(invalid("header")),
+    let mut found = None;
+    for value in headers.get_all(HEADER) {
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| invalid("header"))?.trim();
+        if text.is_empty() {
+            continue;
+        }
+        if found.is_some_and(|known| known != text) {
+            return Err(more_than_once("header"));
+        }
+        found = Some(text);
     }
+    found.map(|text| checked(text, "header")).transpose()
+}
+
+fn more_than_once(whence: &str) -> Refusal {
+    Refusal::invalid(format!("{NAME} is given more than once\n{whence} {NAME}: send it once"))
 }
 
 fn checked(text: &str, whence: &str) -> Result<String, Refusal> {
@@ -121,6 +130,19 @@ mod tests {
         ] {
             assert_eq!(cluster(query, &headers(header)).unwrap().as_deref(), wanted, "{query:?} {header:?}");
         }
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_says_the_same_or_is_refused() {
+        let twice = |values: [&'static str; 3]| {
+            HeaderMap::from_iter(values.map(|value| (HEADER.parse().unwrap(), HeaderValue::from_static(value))))
+        };
+        assert_eq!(cluster(None, &twice(["oslo", " ", " oslo"])).unwrap().as_deref(), Some("oslo"));
+        let refusal = cluster(None, &twice(["oslo", "", "paris"])).unwrap_err();
+        let message = "clusterId is given more than once\nheader clusterId: send it once";
+        assert_eq!((refusal.status.as_u16(), refusal.message.as_str()), (400, message));
+        // The parameter goes before it.
+        assert_eq!(cluster(Some("clusterId=a"), &twice(["x", "y", "z"])).unwrap().as_deref(), Some("a"));
     }
 
     #[test]

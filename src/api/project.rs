@@ -24,7 +24,13 @@ pub(super) fn resolve(projects: Projects, in_path: Option<&str>, headers: &Heade
     if let Some(id) = in_path {
         return Ok(id.to_owned());
     }
-    match headers.get(HEADER).map(|value| value.to_str()) {
+    let mut values = headers.get_all(HEADER).iter();
+    let value = values.next();
+    // Which of them is meant nobody can know, and who reads the other may let one project's spans into another.
+    if values.any(|other| Some(other) != value) {
+        return Err(Refusal::invalid("X-Scope-OrgID is given more than once\nheader X-Scope-OrgID: send it once"));
+    }
+    match value.map(|value| value.to_str()) {
         None => Ok(DEFAULT.to_owned()),
         Some(Ok(id)) if is_id(id) => Ok(id.to_owned()),
         Some(_) => Err(Refusal::invalid(
@@ -63,5 +69,17 @@ mod tests {
         assert_eq!(resolve(Projects::Isolated, None, &headers("b")).unwrap(), "b");
         assert_eq!(resolve(Projects::Isolated, None, &HeaderMap::new()).unwrap(), "default");
         assert_eq!(resolve(Projects::Isolated, None, &headers("a b")).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_names_one_project_or_is_refused() {
+        let twice =
+            |ids: [&'static str; 2]| HeaderMap::from_iter(ids.map(|id| (HEADER.parse().unwrap(), id.parse().unwrap())));
+        assert_eq!(resolve(Projects::Isolated, None, &twice(["a", "a"])).unwrap(), "a");
+        assert_eq!(resolve(Projects::Isolated, Some("p"), &twice(["a", "b"])).unwrap(), "p");
+        assert_eq!(resolve(Projects::Single, None, &twice(["a", "b"])).unwrap(), "default");
+        let refusal = resolve(Projects::Isolated, None, &twice(["a", "b"])).unwrap_err();
+        let message = "X-Scope-OrgID is given more than once\nheader X-Scope-OrgID: send it once";
+        assert_eq!((refusal.status.as_u16(), refusal.message.as_str()), (400, message));
     }
 }

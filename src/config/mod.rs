@@ -107,6 +107,7 @@ pub struct EventsConfig {
     pub max_depth: usize,
     pub max_name_bytes: usize,
     pub max_message_bytes: usize,
+    pub max_decoded_bytes: usize,
     /// Zero for ever.
     pub retention: Duration,
     /// How long before a trace the events of its services belong to its context.

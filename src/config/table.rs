@@ -220,6 +220,14 @@ pub static SETTINGS: &[Setting] = &[
         keep!(events.max_message_bytes, |text| size(text, 16..=BUFFER).map(|n| n as usize)),
     ),
     setting(
+        "events.max_decoded_bytes",
+        "events-max-decoded-bytes",
+        Form::Size,
+        "64MiB",
+        "How many bytes the texts of a request's service events may have together once they are decoded",
+        keep!(events.max_decoded_bytes, |text| size(text, 64 << 10..=BUFFER).map(|n| n as usize)),
+    ),
+    setting(
         "events.context_margin",
         "events-context-margin",
         Form::Duration,

@@ -51,6 +51,7 @@ fn with_nothing_said_the_defaults_hold() {
                 max_depth: 32,
                 max_name_bytes: 4 << 10,
                 max_message_bytes: 64 << 10,
+                max_decoded_bytes: 64 << 20,
                 retention: Duration::from_secs(30 * 86_400),
                 context_margin: Duration::from_secs(600),
             },

@@ -1,19 +1,19 @@
 //! The events that answer a question.
 
+use super::candidates::{Candidate, Candidates, FileRow};
 use super::damage::{Damage, defect};
 use super::names::Names;
 use super::{EventQuery, Found, Window};
-use crate::codec::stored::events::{event_key, service_key};
+use crate::codec::stored::events::{Head, event_key, service_key};
 use crate::error::{Error, Result};
 use crate::lake::data_file::Damaged;
 use crate::lake::events::lookup::{Lookup, Place, Told, Wanted};
 use crate::model::ServiceEvent;
-use crate::model::event::settle;
+use crate::model::event::newness;
 use crate::stop::Stop;
-use crate::store::{EventsView, Snapshot, StoredEvent};
+use crate::store::{EventsView, Snapshot};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 /// What an answer takes at most.
 #[derive(Clone, Copy, Debug)]
@@ -22,24 +22,30 @@ pub(super) struct Limits {
     pub events: usize,
     /// Bytes of the events that are: a message may have many.
     pub bytes: usize,
-    /// Rows that are looked for together, where only other rows can tell whether theirs are events that are meant.
+    /// Events that are looked for together, where only rows that are not yet known can tell whether they are meant.
     pub late: usize,
 }
 
 const LIMITS: Limits = Limits { events: 100_000, bytes: 64 << 20, late: 65_536 };
 
-/// Rows between two looks at whether to stop.
-const STOP_ROWS: usize = 8_192;
+/// What is looked at between two looks at whether to stop.
+pub(super) const STOP_STEPS: usize = 8_192;
 
 /// The events that answer a question. Blocks.
 ///
 /// # Errors
 /// Too large, where more events may be meant than an answer holds; busy, where it was to stop.
 pub fn find(snapshot: &Snapshot, query: &EventQuery, stop: &Stop) -> Result<Found> {
-    find_within(snapshot, query, stop, LIMITS)
+    find_within(snapshot, query, stop, LIMITS).map(|(found, _)| found)
 }
 
-pub(super) fn find_within(snapshot: &Snapshot, query: &EventQuery, stop: &Stop, limits: Limits) -> Result<Found> {
+/// With it how many steps it took, see [`Pace`].
+pub(super) fn find_within(
+    snapshot: &Snapshot,
+    query: &EventQuery,
+    stop: &Stop,
+    limits: Limits,
+) -> Result<(Found, usize)> {
     let view = &snapshot.events;
     let mut damage = Damage::of(snapshot);
     let mut files = Vec::with_capacity(view.files.len());
@@ -47,67 +53,66 @@ pub(super) fn find_within(snapshot: &Snapshot, query: &EventQuery, stop: &Stop, 
         stop.check()?;
         files.push(damage.unless(file, Lookup::open(file)));
     }
+    let is_early = |(number, file): (usize, &Option<Lookup<'_>>)| match query.window {
+        Window::Overlapping { to, .. } => file.as_ref()?.may_be_early(to).then_some(number),
+        Window::LastSeen { .. } => None,
+    };
     let mut search = Search {
         view,
         query,
-        stop,
+        pace: Pace::new(stop),
         limits,
+        early_files: files.iter().enumerate().filter_map(is_early).collect(),
         files: &files,
         damage,
         names: Names::default(),
-        candidates: Vec::new(),
-        by_uid: HashMap::new(),
-        late: Vec::new(),
+        candidates: Candidates::default(),
+        late: Candidates::default(),
     };
     search.seek()?;
     search.gather()?;
     let events = search.read()?;
-    Ok(Found { events, damaged: search.damage.files })
+    Ok((Found { events, damaged: search.damage.files }, search.pace.steps))
 }
 
-/// An event that may be meant.
-struct Candidate {
-    /// By its number: the service that it was seen under, and its cluster.
-    name: u32,
-    uid: Arc<str>,
-    rows: Vec<Row>,
+/// Counts what is looked at, and looks now and then whether to go on.
+#[derive(Debug)]
+pub(super) struct Pace<'s> {
+    stop: &'s Stop,
+    /// Rows, and filters of files that a row was asked of.
+    pub steps: usize,
 }
 
-/// A row of an event.
-struct Row {
-    told: Told,
-    at: At,
-}
+impl<'s> Pace<'s> {
+    pub fn new(stop: &'s Stop) -> Self {
+        Pace { stop, steps: 0 }
+    }
 
-enum At {
-    Memory(StoredEvent),
-    /// The file, the row, and the number of its entry in the file's directory.
-    File(usize, u64, usize),
-}
-
-/// A row that was last seen in the window and first seen behind its end: its event is meant only if another of its rows
-/// tells of an earlier time.
-struct Late {
-    name: u32,
-    uid: String,
-    /// The file and its row; `None` in memory.
-    row: Option<(usize, Place)>,
+    pub fn step(&mut self) -> Result<()> {
+        self.steps += 1;
+        match self.steps.is_multiple_of(STOP_STEPS) {
+            true => self.stop.check(),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A question being answered.
 struct Search<'s> {
     view: &'s EventsView,
     query: &'s EventQuery,
-    stop: &'s Stop,
+    pace: Pace<'s>,
     limits: Limits,
     /// As in the view; `None` where a file cannot be read.
     files: &'s [Option<Lookup<'s>>],
+    /// Of an overlapping window, the files that may have a row first seen in it or before.
+    early_files: Vec<usize>,
     damage: Damage<'s>,
     names: Names,
-    candidates: Vec<Candidate>,
-    /// Those of a uid, one for each cluster.
-    by_uid: HashMap<Arc<str>, Vec<u32>>,
-    late: Vec<Late>,
+    candidates: Candidates,
+    /// Events of which only rows are known that were first seen behind the window: each is meant only if another of its
+    /// rows tells of an earlier time. Rows in memory are not kept with them: they are found again.
+    late: Candidates,
 }
 
 impl<'s> Search<'s> {
@@ -124,7 +129,7 @@ impl<'s> Search<'s> {
         let (from, to) = self.seen();
         self.seek_memory(from, to)?;
         for file in 0..self.files.len() {
-            self.stop.check()?;
+            self.pace.stop.check()?;
             self.seek_file(file, from, to)?;
         }
         self.settle_late()
@@ -133,31 +138,23 @@ impl<'s> Search<'s> {
     fn seek_memory(&mut self, from: i64, to: i64) -> Result<()> {
         let EventQuery { project, cluster, namespace, service, .. } = self.query;
         for memtable in &self.view.memtables {
-            self.stop.check()?;
+            self.pace.stop.check()?;
             let rows = match (cluster, namespace, service) {
                 (Some(cluster), Some(namespace), Some(service)) => {
-                    memtable.of_service(service_key(cluster, namespace, Some(service)))
+                    memtable.of_service(service_key(project, cluster, namespace, Some(service)))
                 }
                 _ => memtable.all(),
             };
-            for (number, stored) in rows.iter().enumerate() {
-                if number % STOP_ROWS == STOP_ROWS - 1 {
-                    self.stop.check()?;
-                }
-                let key = stored.sort_key().map_err(defect)?;
+            for stored in &rows {
+                self.pace.step()?;
+                let Head { key, first_seen, .. } = stored.head().map_err(defect)?;
                 let is_meant = (from..=to).contains(&key.last_seen)
                     && self.is_of(key.cluster, key.namespace, key.service)
                     && stored.project().map_err(defect)? == *project;
-                if !is_meant {
-                    continue;
-                }
-                let name = self.names.number(key.cluster, key.namespace, key.service);
-                if self.is_late(stored.event().map_err(defect)?.event.first_seen) {
-                    self.late.push(Late { name, uid: key.uid.to_owned(), row: None });
-                    self.settle_late_if_many()?;
-                } else {
-                    // Its row is found again with the others of the event.
-                    self.candidate(name, key.uid)?;
+                if is_meant {
+                    let name = self.names.number(key.cluster, key.namespace, key.service);
+                    // The row is found again with the others of the event.
+                    self.note(name, key.uid, first_seen, None)?;
                 }
             }
         }
@@ -173,19 +170,13 @@ impl<'s> Search<'s> {
         let Some(lookup) = self.file(file) else { return Ok(()) };
         let entries = lookup.entries_of(project, cluster.as_deref(), namespace.as_deref(), service.as_deref());
         let mut outcome = Ok(());
-        let mut rows = 0;
-        let read = lookup.seen_between(&entries, (from, to), &mut |place, uid| {
-            rows += 1;
-            let noted = match rows % STOP_ROWS {
-                0 => self.stop.check(),
-                _ => Ok(()),
-            };
-            match noted.and_then(|()| self.note(file, lookup, place, uid)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    outcome = Err(error);
-                    ControlFlow::Break(())
-                }
+        let read = lookup.seen_between(&entries, (from, to), &mut |place, uid| match self
+            .note_row(file, lookup, place, uid)
+        {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                outcome = Err(error);
+                ControlFlow::Break(())
             }
         });
         self.damaged_unless(file, read);
@@ -193,92 +184,74 @@ impl<'s> Search<'s> {
     }
 
     /// Notes a row of a file that the event's newest may be.
-    fn note(&mut self, file: usize, lookup: &Lookup<'_>, place: Place, uid: &str) -> Result<()> {
+    fn note_row(&mut self, file: usize, lookup: &Lookup<'_>, place: Place, uid: &str) -> Result<()> {
+        self.pace.step()?;
         let Some(entry) = lookup.entries().get(place.entry) else { return Ok(()) };
         let name = self.names.number(&entry.cluster, &entry.namespace, entry.service.as_deref());
-        if self.is_late(place.told.first_seen) {
-            self.late.push(Late { name, uid: uid.to_owned(), row: Some((file, place)) });
-            return self.settle_late_if_many();
-        }
-        let once = lookup.has_each_once();
-        let candidate = self.candidate(name, uid)?;
-        if once {
-            candidate.rows.push(Row { told: place.told, at: At::File(file, place.row, place.entry) });
-        }
-        Ok(())
+        let row = FileRow { file, row: place.row, entry: place.entry };
+        // Where there may be more of its rows in the file, all are found again together.
+        let row = lookup.has_each_once().then_some((place.told, row));
+        self.note(name, uid, place.told.first_seen, row)
     }
 
-    fn is_late(&self, first_seen: i64) -> bool {
-        matches!(self.query.window, Window::Overlapping { to, .. } if first_seen > to)
-    }
-
-    fn settle_late_if_many(&mut self) -> Result<()> {
-        if self.late.len() < self.limits.late {
-            return Ok(());
+    /// Notes an event of which a row is one of the service and the window, with the row if it is the file's only one.
+    fn note(&mut self, name: u32, uid: &str, first_seen: i64, row: Option<(Told, FileRow)>) -> Result<()> {
+        let is_late = matches!(self.query.window, Window::Overlapping { to, .. } if first_seen > to);
+        let event = match is_late && self.candidates.number(&self.names, name, uid).is_none() {
+            true => self.late.of(&self.names, name, uid),
+            false => self.candidate(name, uid)?,
+        };
+        if let Some((told, row)) = row {
+            event.known_files.push(row.file);
+            event.add_row(told, row);
         }
-        self.settle_late()
+        match self.late.len() >= self.limits.late {
+            true => self.settle_late(),
+            false => Ok(()),
+        }
     }
 
-    /// Makes candidates of the late rows whose event may have an earlier row elsewhere.
+    /// Makes candidates of the late events that may have an earlier row elsewhere.
     fn settle_late(&mut self) -> Result<()> {
-        let late = std::mem::take(&mut self.late);
-        for (number, late) in late.into_iter().enumerate() {
-            if number % STOP_ROWS == STOP_ROWS - 1 {
-                self.stop.check()?;
-            }
-            if !self.may_be_early(&late)? {
-                continue;
-            }
-            let row = late.row.filter(|(file, _)| self.file(*file).is_some_and(Lookup::has_each_once));
-            let candidate = self.candidate(late.name, &late.uid)?;
-            if let Some((file, place)) = row {
-                candidate.rows.push(Row { told: place.told, at: At::File(file, place.row, place.entry) });
+        for late in std::mem::take(&mut self.late).into_all() {
+            let is_known = self.candidates.number(&self.names, late.name, &late.uid).is_some();
+            if is_known || self.may_be_early(&late)? {
+                self.candidate(late.name, &late.uid)?.join(late)?;
             }
         }
         Ok(())
     }
 
-    /// Whether an event of which a late row is known may have a row that was first seen in the window or before.
-    fn may_be_early(&self, late: &Late) -> Result<bool> {
+    /// Whether an event of which late rows are known may have a row that was first seen in the window or before.
+    fn may_be_early(&mut self, late: &Candidate) -> Result<bool> {
         let Window::Overlapping { to, .. } = self.query.window else { return Ok(true) };
         let Some(name) = self.names.get(late.name) else { return Ok(false) };
-        let key = event_key(&name.cluster, &late.uid);
-        for stored in self.view.memtables.iter().flat_map(|memtable| memtable.of_event(key)) {
-            let event = stored.event().map_err(defect)?.event;
-            let is_same = event.uid == late.uid.as_str() && event.cluster == *name.cluster;
-            if is_same && event.first_seen <= to && stored.project().map_err(defect)? == self.query.project {
+        let key = event_key(&self.query.project, &name.cluster, &late.uid);
+        for memtable in &self.view.memtables {
+            self.pace.step()?;
+            if memtable.may_hold(key, to) {
                 return Ok(true);
             }
         }
-        let may_be = |(number, lookup): (usize, &Lookup<'_>)| {
-            let is_own = late.row.is_some_and(|(file, _)| file == number);
-            !(is_own && lookup.has_each_once()) && lookup.may_hold(&late.uid, to)
-        };
-        Ok(self.files.iter().enumerate().filter_map(|(number, file)| Some((number, file.as_ref()?))).any(may_be))
+        for file in &self.early_files {
+            self.pace.step()?;
+            let lookup = self.files.get(*file).and_then(Option::as_ref);
+            if !late.known_files.contains(file) && lookup.is_some_and(|lookup| lookup.may_hold(&late.uid, to)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The candidate of this uid in the cluster of this name.
     fn candidate(&mut self, name: u32, uid: &str) -> Result<&mut Candidate> {
-        let cluster = |name: u32| self.names.get(name).map(|name| &name.cluster);
-        let of_uid = self.by_uid.get(uid).map(Vec::as_slice).unwrap_or_default();
-        let is_same = |number: &&u32| {
-            let candidate = self.candidates.get(**number as usize);
-            candidate.is_some_and(|candidate| cluster(candidate.name) == cluster(name))
-        };
-        if let Some(number) = of_uid.iter().find(is_same).copied() {
-            return Ok(&mut self.candidates[number as usize]);
-        }
         let most = self.limits.events;
-        if self.candidates.len() >= most {
+        if self.candidates.len() >= most && self.candidates.number(&self.names, name, uid).is_none() {
             return Err(Error::too_large(format!(
                 "more than {most} events may be meant; ask for a shorter window, or for the events of one service"
             )));
         }
-        let uid: Arc<str> = uid.into();
-        let number = self.candidates.len();
-        self.by_uid.entry(uid.clone()).or_default().push(number as u32);
-        self.candidates.push(Candidate { name, uid, rows: Vec::new() });
-        Ok(&mut self.candidates[number])
+        Ok(self.candidates.of(&self.names, name, uid))
     }
 
     /// Whether a service is the one that is asked for.
@@ -304,16 +277,13 @@ impl<'s> Search<'s> {
     fn gather(&mut self) -> Result<()> {
         self.gather_memory()?;
         for file in 0..self.files.len() {
-            self.stop.check()?;
+            self.pace.stop.check()?;
             let Some(lookup) = self.file(file) else { continue };
-            // A row that is known is the only one of its event there.
-            let is_known = |candidate: &Candidate| {
-                candidate.rows.iter().any(|row| matches!(row.at, At::File(of, ..) if of == file))
-            };
             let mut numbers = Vec::new();
             let mut wanted = Vec::new();
             for (number, candidate) in self.candidates.iter().enumerate() {
-                let Some(name) = self.names.get(candidate.name).filter(|_| !is_known(candidate)) else { continue };
+                let is_known = candidate.known_files.contains(&file);
+                let Some(name) = self.names.get(candidate.name).filter(|_| !is_known) else { continue };
                 numbers.push(number);
                 wanted.push(Wanted {
                     cluster: &name.cluster,
@@ -325,9 +295,10 @@ impl<'s> Search<'s> {
             let mut found = Vec::new();
             let read = lookup.rows_of(&self.query.project, &wanted, &mut |event, place| found.push((event, place)));
             for (event, place) in found {
+                self.pace.step()?;
                 let candidate = numbers.get(event).and_then(|number| self.candidates.get_mut(*number));
                 if let Some(candidate) = candidate {
-                    candidate.rows.push(Row { told: place.told, at: At::File(file, place.row, place.entry) });
+                    candidate.add_row(place.told, FileRow { file, row: place.row, entry: place.entry });
                 }
             }
             self.damaged_unless(file, read);
@@ -336,19 +307,19 @@ impl<'s> Search<'s> {
     }
 
     fn gather_memory(&mut self) -> Result<()> {
+        let project = &self.query.project;
         for memtable in &self.view.memtables {
-            self.stop.check()?;
-            for candidate in &mut self.candidates {
+            for candidate in self.candidates.iter_mut() {
+                self.pace.step()?;
                 let Some(name) = self.names.get(candidate.name) else { continue };
-                for stored in memtable.of_event(event_key(&name.cluster, &candidate.uid)) {
-                    let event = stored.event().map_err(defect)?.event;
-                    let is_same = event.uid == *candidate.uid && event.cluster == *name.cluster;
-                    if !is_same || stored.project().map_err(defect)? != self.query.project {
-                        continue;
+                for stored in memtable.of_event(event_key(project, &name.cluster, &candidate.uid)) {
+                    self.pace.step()?;
+                    let Head { key, first_seen, count } = stored.head().map_err(defect)?;
+                    let is_same = *key.uid == *candidate.uid && *key.cluster == *name.cluster;
+                    if is_same && stored.project().map_err(defect)? == project {
+                        let told = Told { first_seen, last_seen: key.last_seen, count };
+                        candidate.add_stored(told, stored)?;
                     }
-                    let told = Told { first_seen: event.first_seen, last_seen: event.last_seen, count: event.count };
-                    drop(event);
-                    candidate.rows.push(Row { told, at: At::Memory(stored) });
                 }
             }
         }
@@ -358,54 +329,55 @@ impl<'s> Search<'s> {
     /// Reads the events that are meant.
     fn read(&mut self) -> Result<Vec<ServiceEvent<'static>>> {
         let mut by_file: Vec<Vec<(u64, usize)>> = vec![Vec::new(); self.files.len()];
-        let mut answer = Answer { most: self.limits.bytes, bytes: 0, rows: Vec::new() };
-        // The candidates that are meant, as far as their times tell, with what is known of all rows of each.
+        let mut answer = Answer { most: self.limits.bytes, bytes: 0, newest: HashMap::new() };
+        // The candidates that are meant, as far as their times tell, with what all rows of each tell together.
         let mut meant = HashMap::new();
         for (number, candidate) in self.candidates.iter().enumerate() {
-            let Some(all) = told_by_all(&candidate.rows).filter(|all| self.is_in_window(all)) else { continue };
-            let newest: Vec<&Row> = candidate.rows.iter().filter(|row| row.told.last_seen == all.last_seen).collect();
-            // One row alone is the newest: where it lies tells whether it is meant. Of several that needs the rows.
-            if let [Row { at: At::File(file, _, entry), .. }] = newest.as_slice()
-                && let Some(entry) = self.file(*file).and_then(|lookup| lookup.entries().get(*entry))
-                && !self.is_of(&entry.cluster, &entry.namespace, entry.service.as_deref())
-            {
+            let Some(told) = candidate.told.filter(|told| self.is_in_window(told)) else { continue };
+            if !self.may_be_of(candidate)? {
                 continue;
             }
-            for row in newest {
-                match &row.at {
-                    At::Memory(stored) => answer.push(number, stored.event().map_err(defect)?)?,
-                    At::File(file, row, _) => by_file[*file].push((*row, number)),
-                }
+            if let Some(stored) = &candidate.memory {
+                answer.put(number, stored.event().map_err(defect)?)?;
             }
-            meant.insert(number, all);
+            for FileRow { file, row, .. } in &candidate.in_files {
+                by_file[*file].push((*row, number));
+            }
+            meant.insert(number, told);
         }
         for (file, mut rows) in by_file.into_iter().enumerate() {
             if rows.is_empty() {
                 continue;
             }
-            self.stop.check()?;
+            self.pace.stop.check()?;
             rows.sort_unstable();
             self.read_file(file, &rows, &mut answer)?;
         }
-        Ok(self.settled(answer.rows, &meant))
+        Ok(self.told(answer.newest, &meant))
+    }
+
+    /// Whether the newest row of an event may be one of the service, by where the rows lie that it may be.
+    fn may_be_of(&self, candidate: &Candidate) -> Result<bool> {
+        if let Some(stored) = &candidate.memory {
+            let key = stored.sort_key().map_err(defect)?;
+            if self.is_of(key.cluster, key.namespace, key.service) {
+                return Ok(true);
+            }
+        }
+        Ok(candidate.in_files.iter().any(|row| {
+            let entry = self.file(row.file).and_then(|lookup| lookup.entries().get(row.entry));
+            entry.is_some_and(|entry| self.is_of(&entry.cluster, &entry.namespace, entry.service.as_deref()))
+        }))
     }
 
     fn read_file(&mut self, file: usize, rows: &[(u64, usize)], answer: &mut Answer) -> Result<()> {
         let Some(lookup) = self.file(file) else { return Ok(()) };
         let wanted: Vec<u64> = rows.iter().map(|(row, _)| *row).collect();
         let mut outcome = Ok(());
-        let mut read_rows = 0;
         let read = lookup.events(&wanted, &mut |row, event| {
             let place = rows.partition_point(|(other, _)| *other < row);
             let Some((_, number)) = rows.get(place) else { return ControlFlow::Continue(()) };
-            read_rows += 1;
-            outcome = match read_rows % STOP_ROWS {
-                0 => self.stop.check(),
-                _ => Ok(()),
-            };
-            if outcome.is_ok() {
-                outcome = answer.push(*number, event);
-            }
+            outcome = self.pace.step().and_then(|()| answer.put(*number, event));
             match outcome {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
@@ -423,26 +395,19 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Makes events of the newest rows of each, which come with the number of their event.
-    fn settled(
+    /// The events that are meant, of the newest row of each and of what all its rows tell.
+    fn told(
         &self,
-        rows: Vec<(usize, ServiceEvent<'static>)>,
+        newest: HashMap<usize, ServiceEvent<'static>>,
         told: &HashMap<usize, Told>,
     ) -> Vec<ServiceEvent<'static>> {
-        let mut by_event: HashMap<usize, Vec<ServiceEvent<'static>>> = HashMap::with_capacity(told.len());
-        for (number, event) in rows {
-            by_event.entry(number).or_default().push(event);
-        }
-        let mut events = Vec::with_capacity(by_event.len());
-        for (number, mut rows) in by_event {
-            settle(&mut rows);
-            for mut row in rows {
-                if let Some(Told { first_seen, count, .. }) = told.get(&number) {
-                    (row.event.first_seen, row.event.count) = (*first_seen, *count);
-                }
-                if self.is_of(&row.event.cluster, &row.event.namespace, row.service.as_deref()) {
-                    events.push(row);
-                }
+        let mut events = Vec::with_capacity(newest.len());
+        for (number, mut row) in newest {
+            if let Some(Told { first_seen, count, .. }) = told.get(&number) {
+                (row.event.first_seen, row.event.count) = (*first_seen, *count);
+            }
+            if self.is_of(&row.event.cluster, &row.event.namespace, row.service.as_deref()) {
+                events.push(row);
             }
         }
         events.sort_unstable_by(|a, b| {
@@ -454,62 +419,29 @@ impl<'s> Search<'s> {
     }
 }
 
-/// What all rows of an event tell together; `None` where there are none.
-fn told_by_all(rows: &[Row]) -> Option<Told> {
-    let join = |a: Told, b: Told| Told {
-        first_seen: a.first_seen.min(b.first_seen),
-        last_seen: a.last_seen.max(b.last_seen),
-        count: a.count.max(b.count),
-    };
-    rows.iter().map(|row| row.told).reduce(join)
-}
-
-/// Whole rows with the numbers of their events, and what they take.
+/// The newest row of each event, whole, by the event's number, and what they take.
 struct Answer {
     most: usize,
     bytes: usize,
-    rows: Vec<(usize, ServiceEvent<'static>)>,
+    newest: HashMap<usize, ServiceEvent<'static>>,
 }
 
 impl Answer {
-    fn push(&mut self, number: usize, event: ServiceEvent<'_>) -> Result<()> {
-        self.bytes += weight(&event);
+    /// Puts a row in the place of an older one of its event.
+    fn put(&mut self, number: usize, row: ServiceEvent<'_>) -> Result<()> {
+        let before = match self.newest.get(&number) {
+            Some(before) if newness(before, &row).is_ge() => return Ok(()),
+            Some(before) => before.memory(),
+            None => 0,
+        };
+        self.bytes = self.bytes.saturating_sub(before) + row.memory();
         let most = self.most;
         if self.bytes > most {
             return Err(Error::too_large(format!(
                 "the events of the answer take more than {most} bytes; ask for a shorter window, or for the events of one service"
             )));
         }
-        self.rows.push((number, event.into_owned()));
+        self.newest.insert(number, row.into_owned());
         Ok(())
     }
-}
-
-/// About how many bytes an event takes in memory.
-fn weight(event: &ServiceEvent<'_>) -> usize {
-    let ServiceEvent { service, event } = event;
-    let object = &event.object;
-    let texts = [
-        &event.cluster,
-        &event.namespace,
-        &event.uid,
-        &event.name,
-        &object.kind,
-        &object.namespace,
-        &object.name,
-        &object.uid,
-        &object.api_version,
-        &object.field_path,
-        &event.level,
-        &event.reason,
-        &event.message,
-        &event.action,
-        &event.source.component,
-        &event.source.host,
-        &event.source.instance,
-    ];
-    let texts: usize = texts.into_iter().chain(service).map(|text| text.len()).sum();
-    let labels: usize = event.labels.iter().map(|(_, value)| value.len() + 40).sum();
-    let owners: usize = event.owners.iter().map(|owner| owner.kind.len() + owner.name.len() + 56).sum();
-    size_of::<ServiceEvent<'_>>() + texts + labels + owners
 }

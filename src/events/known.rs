@@ -17,7 +17,8 @@ const STOP_ROWS: usize = 8_192;
 /// A cluster, a namespace, a service.
 type Key = (String, String, Option<String>);
 
-/// The services that events tell of: of one cluster, or of all. Blocks.
+/// The services that rows of events tell of: of one cluster, or of all. One that has only rows that are no
+/// event's newest may be among them. Blocks.
 ///
 /// # Errors
 /// Too large, where there are more than an answer holds; busy, where it was to stop.

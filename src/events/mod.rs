@@ -16,8 +16,11 @@
 //!   greatest count of all, wherever they lie and however they were merged so far ([`crate::model::event::settle`]);
 //! * whether an event answers a question is decided by that one event, never by one of its rows;
 //! * work and answers are bounded: what a bound would leave out is refused, not left out;
+//! * the lists of services are those of rows, not of events: they may name a service of which only older rows of an event
+//!   tell whose newest is another's, until a merge leaves those rows out. To know better, all rows would have to be read;
 //! * a file that cannot be read is named, and the answer is that of the others.
 
+mod candidates;
 mod damage;
 mod find;
 mod known;

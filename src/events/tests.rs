@@ -1,6 +1,6 @@
 //! Events placed by hand, and at random: every answer is held to a plain look at all rows.
 
-use super::find::{Limits, find_within};
+use super::find::{Limits, Pace, STOP_STEPS, find_within};
 use super::{EventQuery, Found, Known, KnownService, Window, find, services};
 use crate::codec::stored::events::encode;
 use crate::error::ErrorKind;
@@ -357,6 +357,7 @@ fn more_than_an_answer_holds_is_refused() {
     let query = ask("web", Window::LastSeen { from: 0, to: 100 });
     let within = |events: usize, bytes: usize| {
         find_within(&world.snapshot(), &query, &Stop::never(), Limits { events, bytes, late: 10 })
+            .map(|(found, _)| found)
     };
     assert_eq!(within(3, 1 << 20).unwrap().events.len(), 3);
     let error = within(2, 1 << 20).unwrap_err();
@@ -377,6 +378,80 @@ fn a_question_that_nobody_waits_for_is_given_up() {
     let query = ask("web", Window::LastSeen { from: 0, to: 100 });
     assert_eq!(find(&world.snapshot(), &query, &stop).unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(services(&world.snapshot(), "p", None, &stop).unwrap_err().kind(), ErrorKind::Busy);
+}
+
+#[test]
+fn work_that_is_to_stop_ends_within_a_bounded_number_of_steps() {
+    let stop = Stop::never();
+    let mut pace = Pace::new(&stop);
+    for _ in 0..STOP_STEPS + 1 {
+        pace.step().unwrap();
+    }
+    stop.give_up();
+    let more = (1..).find(|_| pace.step().is_err()).unwrap();
+    assert_eq!((more, pace.steps), (STOP_STEPS - 1, 2 * STOP_STEPS));
+}
+
+#[test]
+fn resends_behind_a_window_of_the_past_cost_a_step_each_and_not_one_for_each_other() {
+    const RESENDS: usize = 4_000;
+    // A collector that began late sends the same event over and over, each time with a first-seen of its own.
+    let again = |uid| (0..RESENDS as i64).map(move |n| row(uid, Some("web"), (1_000 + n, 1_000 + n), 1, "x"));
+    let resends: Vec<Row> = again("u").chain(again("v")).collect();
+    let query = ask("web", Window::Overlapping { from: 0, to: 500 });
+    let limits = Limits { events: 10, bytes: 1 << 20, late: 10 };
+    let mut world = World::new();
+    world.flush(&[row("other", Some("web"), (600, 700), 1, "x")]);
+    world.remember(&resends.chunks(100).collect::<Vec<_>>());
+    let asked = |world: &World| {
+        let (found, steps) = find_within(&world.snapshot(), &query, &Stop::never(), limits).unwrap();
+        assert_eq!(found.events, world.plain(&query));
+        (found.events.len(), steps)
+    };
+    // Each row in memory and in the file, and for each of three events the table in memory. No file is as early.
+    assert_eq!(asked(&world), (0, 2 * RESENDS + 1 + 3));
+    // An early row, under another service, makes one of them an event that is meant: its rows are looked at once more.
+    world.flush(&[row("u", Some("shop"), (5, 10), 9, "x")]);
+    let (events, steps) = asked(&world);
+    assert_eq!(events, 1);
+    assert!(steps <= 3 * RESENDS + 20, "{steps}");
+}
+
+#[test]
+fn resends_that_were_last_seen_at_the_same_time_take_the_room_of_one() {
+    const EVENTS: usize = 20;
+    const RESENDS: usize = 300;
+    let long = |uid: usize, is_labelled: bool, letter: &str| {
+        let (project, mut row) = row("", Some("web"), (5, 10), 1, "");
+        row.event.uid = format!("u{uid:02}").into();
+        row.event.message = letter.repeat(700).into();
+        if is_labelled {
+            row.event.labels.push(("app", "web".into()));
+        }
+        (project, row)
+    };
+    // Two collectors take turns, one of which knows the labels, and once in a while a third tells something older.
+    let request = |number: usize| -> Vec<Row> {
+        let letter = if number % 7 == 3 { "a" } else { "b" };
+        (0..EVENTS).map(|uid| long(uid, number % 2 == 1, letter)).collect()
+    };
+    let requests: Vec<Vec<Row>> = (0..RESENDS).map(request).collect();
+    let query = ask("web", Window::LastSeen { from: 0, to: 100 });
+    let wanted: Vec<Row> = (0..EVENTS).map(|uid| long(uid, true, "b")).collect();
+    let limits = Limits { events: EVENTS, bytes: EVENTS * 2_048, late: 10 };
+    let check = |world: &World| {
+        let (found, _) = find_within(&world.snapshot(), &query, &Stop::never(), limits).unwrap();
+        assert_eq!(found.events, of(&wanted));
+    };
+    let mut world = World::new();
+    world.remember(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    check(&world);
+    for rows in &requests[..20] {
+        world.flush(rows);
+    }
+    check(&world);
+    world.memtables.clear();
+    check(&world);
 }
 
 #[test]
@@ -486,7 +561,7 @@ fn every_answer_is_that_of_a_plain_look_at_all_rows() {
             for _ in 0..20 {
                 let query = any_query(&mut random);
                 let limits = Limits { events: 1_000, bytes: 1 << 20, late: [1, 3, 100][asked % 3] };
-                let found = find_within(&world.snapshot(), &query, &Stop::never(), limits).unwrap();
+                let found = find_within(&world.snapshot(), &query, &Stop::never(), limits).unwrap().0;
                 assert_eq!(found.events, world.plain(&query), "seed {seed} round {round} {query:?}");
                 assert_eq!(found.damaged, [""; 0]);
                 asked += 1;

@@ -18,9 +18,10 @@
 //! never recorded a span, a database say.
 
 use super::registered::version_order;
+use crate::codec::stored::events::event_key;
 use crate::codec::zipkin::ats;
-use crate::error::{Error, ErrorKind, Result};
-use crate::events::{self, EventQuery, KnownService, Window};
+use crate::error::{ErrorKind, Result};
+use crate::events::{self, EventQuery, Found, KnownService, Window};
 use crate::model::{Endpoint, ServiceEvent, Span};
 use crate::query::origin::Origin;
 use crate::query::trace::{TraceCursor, TraceQuery};
@@ -89,7 +90,7 @@ pub struct Around {
 }
 
 /// What is known of one of a trace's services.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ServiceContext {
     /// As the first of its spans has it.
     pub name: String,
@@ -97,8 +98,8 @@ pub struct ServiceContext {
     pub places: Vec<EventPlace>,
     /// Last seen first; of those seen at the same time by cluster and uid.
     pub events: Vec<ServiceEvent<'static>>,
-    /// How many events more there are.
-    pub events_left_out: usize,
+    /// How many events more there are; `None` where there are too many to be looked through, so that none is told.
+    pub events_left_out: Option<usize>,
     /// None where it is not registered.
     pub registered: Option<InShort>,
 }
@@ -157,22 +158,19 @@ pub fn trace_context(
     let mut is_asked = false;
     for (folded, service) in seen.services {
         stop.check()?;
-        let mut found = ServiceContext {
-            places: known.places(&service.told),
-            registered: registered.in_short(&folded, &service.versions),
-            name: service.name,
-            ..ServiceContext::default()
-        };
+        let places = known.places(&service.told);
+        let mut newest = Some(Newest::default());
         if let Some(around) = around {
-            for asked in known.questions(project, &folded, &found.places, around) {
-                is_asked = true;
-                let answer = events::find(snapshot, &asked, stop).map_err(|error| with_remedy(error, &found.name))?;
-                found.events.extend(answer.events);
-                damaged.extend(answer.damaged);
-            }
-            found.cut(&mut room);
+            let questions = known.questions(project, &folded, &places, around);
+            is_asked |= !questions.is_empty();
+            newest = ask(&questions, &|asked| events::find(snapshot, asked, stop), &mut damaged)?;
         }
-        context.services.push(found);
+        let (events, events_left_out) = match newest {
+            Some(newest) => newest.within(&mut room),
+            None => (Vec::new(), None),
+        };
+        let registered = registered.in_short(&folded, &service.versions);
+        context.services.push(ServiceContext { name: service.name, places, events, events_left_out, registered });
     }
     if let (Some(around), false) = (around, is_asked) {
         // A file that cannot tell of which services its events are is named by a question alone.
@@ -186,63 +184,59 @@ pub fn trace_context(
     Ok((Some(context), damaged))
 }
 
-/// Of a service with too many events, how there come to be fewer.
-fn with_remedy(error: Error, service: &str) -> Error {
-    match error.kind() {
-        ErrorKind::TooLarge => {
-            let message = error.message();
-            Error::too_large(format!("{message}\nthis is of the service {service:?}: send a smaller margin"))
-        }
-        _ => error,
+/// Asks for a service's events; `None` where there are too many to be looked through, which is no reason to tell nothing
+/// of the other services.
+fn ask(
+    questions: &[EventQuery],
+    find: &dyn Fn(&EventQuery) -> Result<Found>,
+    damaged: &mut Vec<String>,
+) -> Result<Option<Newest>> {
+    let mut newest = Newest::default();
+    for asked in questions {
+        let found = match find(asked) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::TooLarge => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        damaged.extend(found.damaged);
+        newest.add(found.events);
     }
+    Ok(Some(newest))
 }
 
-impl ServiceContext {
-    /// Brings events into order and leaves out those that there is no room for.
-    fn cut(&mut self, room: &mut usize) {
+/// The newest events of a service, as many as are told, of all that its questions found.
+#[derive(Debug, Default)]
+struct Newest {
+    events: Vec<ServiceEvent<'static>>,
+    /// A hash of each event that was found: places may share events, a cluster, and a namespace of it.
+    seen: HashSet<u64>,
+}
+
+impl Newest {
+    fn add(&mut self, events: Vec<ServiceEvent<'static>>) {
         fn key<'e>(told: &'e ServiceEvent<'_>) -> (Reverse<i64>, &'e str, &'e str) {
             (Reverse(told.event.last_seen), &told.event.cluster, &told.event.uid)
         }
+        for told in events {
+            if self.seen.insert(event_key("", &told.event.cluster, &told.event.uid)) {
+                self.events.push(told);
+            }
+        }
         self.events.sort_by(|a, b| key(a).cmp(&key(b)));
-        // Places may share events: a cluster, and a namespace of it.
-        self.events.dedup_by(|a, b| key(a) == key(b));
+        self.events.truncate(MOST_EVENTS);
+    }
+
+    /// Those that there is room for, and how many more there are.
+    fn within(mut self, room: &mut usize) -> (Vec<ServiceEvent<'static>>, Option<usize>) {
         let fits = |told: &&ServiceEvent<'_>| {
-            let left = room.checked_sub(weight(told));
+            let left = room.checked_sub(told.memory());
             *room = left.unwrap_or(0);
             left.is_some()
         };
-        let told = self.events.iter().take(MOST_EVENTS).take_while(fits).count();
-        self.events_left_out = self.events.len() - told;
+        let told = self.events.iter().take_while(fits).count();
         self.events.truncate(told);
+        (self.events, Some(self.seen.len() - told))
     }
-}
-
-/// About how many bytes an event takes in an answer.
-fn weight(told: &ServiceEvent<'_>) -> usize {
-    let event = &told.event;
-    let (object, source) = (&event.object, &event.source);
-    let texts = [
-        &event.cluster,
-        &event.namespace,
-        &event.uid,
-        &event.name,
-        &event.level,
-        &event.reason,
-        &event.message,
-        &event.action,
-        &object.kind,
-        &object.namespace,
-        &object.name,
-        &object.uid,
-        &object.api_version,
-        &object.field_path,
-        &source.component,
-        &source.host,
-        &source.instance,
-    ];
-    let labels = event.labels.iter().map(|(_, value)| value.len() + 32).sum::<usize>();
-    let owners = event.owners.iter().map(|owner| owner.kind.len() + owner.name.len() + 64).sum::<usize>();
-    512 + texts.into_iter().map(|text| text.len()).sum::<usize>() + labels + owners
 }
 
 /// What a trace's spans tell.

@@ -105,33 +105,45 @@ impl<'a> From<Event<'a>> for ServiceEvent<'a> {
     }
 }
 
+impl Event<'_> {
+    /// How long the texts are together, in bytes.
+    pub fn text_bytes(&self) -> usize {
+        let texts = [
+            &self.cluster,
+            &self.namespace,
+            &self.uid,
+            &self.name,
+            &self.object.kind,
+            &self.object.namespace,
+            &self.object.name,
+            &self.object.uid,
+            &self.object.api_version,
+            &self.object.field_path,
+            &self.level,
+            &self.reason,
+            &self.message,
+            &self.action,
+            &self.source.component,
+            &self.source.host,
+            &self.source.instance,
+        ];
+        let labels = self.labels.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let owners = self.owners.iter().map(|owner| owner.kind.len() + owner.name.len()).sum::<usize>();
+        texts.iter().map(|text| text.len()).sum::<usize>() + labels + owners
+    }
+}
+
 impl ServiceEvent<'_> {
     /// How long the texts are together, in bytes.
     pub fn text_bytes(&self) -> usize {
-        let event = &self.event;
-        let texts = [
-            &event.cluster,
-            &event.namespace,
-            &event.uid,
-            &event.name,
-            &event.object.kind,
-            &event.object.namespace,
-            &event.object.name,
-            &event.object.uid,
-            &event.object.api_version,
-            &event.object.field_path,
-            &event.level,
-            &event.reason,
-            &event.message,
-            &event.action,
-            &event.source.component,
-            &event.source.host,
-            &event.source.instance,
-        ];
-        let labels = event.labels.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        let owners = event.owners.iter().map(|owner| owner.kind.len() + owner.name.len()).sum::<usize>();
-        let service = self.service.as_ref().map_or(0, |service| service.len());
-        service + texts.iter().map(|text| text.len()).sum::<usize>() + labels + owners
+        self.service.as_ref().map_or(0, |service| service.len()) + self.event.text_bytes()
+    }
+
+    /// About how many bytes the event takes, in memory or in an answer.
+    pub fn memory(&self) -> usize {
+        let labels = self.event.labels.len() * size_of::<(&str, Cow<'_, str>)>();
+        let owners = self.event.owners.len() * size_of::<Owner<'_>>();
+        size_of::<Self>() + self.text_bytes() + labels + owners
     }
 
     /// The event with texts of its own.

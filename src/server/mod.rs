@@ -55,6 +55,7 @@ pub async fn run(config: Arc<Config>, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, ou
         max_depth: config.events.max_depth,
         max_name_bytes: config.events.max_name_bytes,
         max_message_bytes: config.events.max_message_bytes,
+        max_decoded_bytes: config.events.max_decoded_bytes,
     };
     let ingest = Ingest::new(store.clone(), clock.clone(), limits).with_event_limits(event_limits);
     let registry = Registry::open(registry_config(&config), clock.clone(), random()?).await?;

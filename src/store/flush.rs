@@ -85,7 +85,7 @@ impl Core {
                 }
             }
         }
-        report.version = self.version::<Spans>();
+        (report.version, report.events_version) = (self.version::<Spans>(), self.version::<Events>());
         self.compaction_wanted.notify_one();
         Ok(report)
     }

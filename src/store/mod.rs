@@ -266,6 +266,7 @@ pub struct FlushReport {
     pub files: usize,
     /// The version of the table `spans`.
     pub version: u64,
+    pub events_version: u64,
 }
 
 /// What a compaction did.

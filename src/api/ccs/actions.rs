@@ -21,6 +21,9 @@ use std::io;
 const HOUR: i64 = 3_600_000_000;
 /// Pods are told while they had an event within so long.
 const PODS_SINCE: i64 = 24 * HOUR;
+/// So far ahead of the server's clock may one that sees events be. What was seen later still was not seen in the last
+/// hour, whatever its sender thinks.
+const AHEAD: i64 = 24 * HOUR;
 /// Lines of a list of events.
 const MOST_EVENTS: usize = 1_000;
 /// Entries of the lists that have no pages.
@@ -160,8 +163,7 @@ impl Action {
                 cluster: Some(place.cluster.clone()),
                 namespace: place.namespace.clone(),
                 service: Some(service.to_owned()),
-                // A clock that is ahead of the server's leaves nothing out.
-                window: Window::LastSeen { from: now.saturating_sub(since), to: i64::MAX },
+                window: Window::LastSeen { from: now.saturating_sub(since), to: now.saturating_add(AHEAD) },
             };
             events::find(snapshot, &query, stop)
         };

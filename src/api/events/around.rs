@@ -127,7 +127,7 @@ struct Service<'c> {
     name: &'c str,
     places: Vec<Place<'c>>,
     events: Vec<Told<'c>>,
-    events_left_out: usize,
+    events_left_out: Option<usize>,
     registered: Option<Registered<'c>>,
 }
 

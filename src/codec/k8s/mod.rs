@@ -45,23 +45,29 @@
 //! other time than the last each resend counts as an event of its own.
 //!
 //! What is cut: the message, at [`Limits::max_message_bytes`]. What is refused: any other text over
-//! [`Limits::max_name_bytes`], more events, more values in an event or deeper nesting than the limits say, times before
-//! the year 1 or from 9999 on. Fields that nothing reads are skipped whatever they hold, up to the depth.
+//! [`Limits::max_name_bytes`], more events, more of what is none, more bytes in all events together, more values in an
+//! event or deeper nesting than the limits say, times before the year 1 or from 9999 on. Fields that nothing reads are
+//! skipped whatever they hold, up to the depth.
+//!
+//! A byte order mark before the body is passed over. Half a surrogate pair in an escape is U+FFFD, as in Go.
 
 mod event;
 mod read;
+mod taken;
 mod times;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
+use crate::codec::zipkin::surrogates;
 use crate::codec::{DecodeError, utf8};
 use crate::model::Event;
 pub(super) use event::{cut, decode as decode_one, finish, first, is_event, is_read, settle_labels};
 use std::borrow::Cow;
+pub(super) use taken::Taken;
 pub(super) use times::{micros_of_nanos, parse_go};
-pub(super) use value::{Budget, Fault, Fields, Key, Place, Value, short};
+pub(super) use value::{Budget, Fault, Fields, Key, Place, Value, expect_short, short};
 
 /// What a body of events may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +82,17 @@ pub struct Limits {
     pub max_name_bytes: usize,
     /// Bytes of a message: a longer one is cut.
     pub max_message_bytes: usize,
+    /// Bytes that all events of a request take together, see [`Taken`]. More are refused as too large: what stands once
+    /// in the body, as a resource's attributes do, is in each event.
+    pub max_decoded_bytes: usize,
+}
+
+impl Limits {
+    /// What may be an event, in one request: documents, elements of lists, log records. Most of them are events, but a
+    /// watch may tell of things forgotten more often, and a Collector may send other logs too.
+    pub(super) fn max_entries(&self) -> usize {
+        self.max_events.saturating_mul(10).saturating_add(1_000)
+    }
 }
 
 impl Default for Limits {
@@ -86,6 +103,7 @@ impl Default for Limits {
             max_depth: 32,
             max_name_bytes: 4_096,
             max_message_bytes: 64 << 10,
+            max_decoded_bytes: 64 << 20,
         }
     }
 }
@@ -106,6 +124,18 @@ pub(super) struct Around<'a> {
 /// Reads a body. `cluster` is the one that the request names, if it does.
 pub fn decode<'a>(body: &'a [u8], cluster: Option<&'a str>, limits: &Limits) -> Result<Vec<Event<'a>>, DecodeError> {
     let body = utf8(body).map_err(|error| DecodeError { peer: "invalid UTF-8 in JSON".to_owned(), ..error })?;
+    let body = body.strip_prefix('\u{feff}').unwrap_or(body);
+    match decode_once(body, cluster, limits) {
+        Ok(events) => Ok(events),
+        Err(error) if error.too_large => Err(error),
+        Err(error) => match surrogates::mend(body) {
+            Some(mended) => Ok(decode_once(&mended, cluster, limits)?.into_iter().map(Event::into_owned).collect()),
+            None => Err(error),
+        },
+    }
+}
+
+fn decode_once<'a>(body: &'a str, cluster: Option<&'a str>, limits: &Limits) -> Result<Vec<Event<'a>>, DecodeError> {
     let around = Around { request_cluster: cluster.unwrap_or_default().into(), ..Around::default() };
     read::documents(body, &around, limits)
 }

@@ -2,7 +2,7 @@
 
 use super::event::{decode, is_read};
 use super::value::{Budget, Fault, Fields, Key, Noted, Place, Tree, Value};
-use super::{Around, Limits};
+use super::{Around, Limits, Taken};
 use crate::codec::DecodeError;
 use crate::codec::zipkin::place;
 use crate::model::Event;
@@ -15,13 +15,14 @@ const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// Reads a body that is UTF-8. A body of nothing holds no events.
 pub fn documents<'a>(body: &'a str, around: &Around<'a>, limits: &Limits) -> Result<Vec<Event<'a>>, DecodeError> {
     let mut events = Vec::new();
+    let mut taken = Taken::default();
     let mut documents = 0;
     let mut rest = body.trim_start_matches(WHITE);
     while !rest.is_empty() {
         // One reader a document: to ask it whether there is another makes it count all lines up to there.
         let mut json = serde_json::Deserializer::from_str(rest);
         let noted = Noted::default();
-        let mut pass = Pass { around, limits, noted: &noted, events: &mut events };
+        let mut pass = Pass { around, limits, noted: &noted, events: &mut events, taken: &mut taken };
         let read = Entry { pass: &mut pass, at: &At::Root, depth: 0 }.deserialize(&mut json);
         if let Err(error) = read {
             let before = body.get(..body.len() - rest.len()).unwrap_or_default();
@@ -40,6 +41,7 @@ struct Pass<'r, 'a> {
     limits: &'r Limits,
     noted: &'r Noted,
     events: &'r mut Vec<Event<'a>>,
+    taken: &'r mut Taken,
 }
 
 /// Where an entry is in its document.
@@ -71,6 +73,8 @@ impl<'de> DeserializeSeed<'de> for Entry<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let Pass { taken, limits, .. } = &mut *self.pass;
+        taken.entry("documents and entries of lists", limits).map_err(|fault| self.fail(fault))?;
         json.deserialize_any(self)
     }
 }
@@ -159,11 +163,7 @@ impl<'de> Visitor<'de> for Entry<'_, '_, 'de> {
             Ok(None) => return Ok(()),
             Err(fault) => return Err(self.fail(fault)),
         };
-        let most = limits.max_events;
-        if self.pass.events.len() >= most {
-            let remedy = "split them into several requests";
-            return Err(self.fail(Fault::too_large(format!("more than {most} events"), remedy)));
-        }
+        self.pass.taken.event(&event, limits).map_err(|fault| self.fail(fault))?;
         self.pass.events.push(event);
         Ok(())
     }

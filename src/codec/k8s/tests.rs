@@ -580,6 +580,85 @@ fn limits_hold() {
     assert_eq!(decode(both.as_bytes(), None, &limits).map(|events| events.len()), Ok(2));
 }
 
+/// What is once in the request is in each of its events.
+#[test]
+fn what_all_events_take_together_is_bounded() {
+    let body = r#"{"metadata":{"uid":"u"},"regarding":{"name":"abc"},"eventTime":"2025-01-01T00:00:00Z"}"#;
+    let cluster = "x".repeat(1_000);
+    // The cluster, the uid, the object's name, "default" and "Normal".
+    let each = 1_000 + 1 + 3 + 7 + 6;
+    let limits = Limits { max_decoded_bytes: 3 * each, ..Limits::default() };
+    let read = |count: usize| decode(body.repeat(count).as_bytes(), Some(&cluster), &limits).map(|events| events.len());
+    assert_eq!(read(3), Ok(3));
+    let error = read(4).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the events take more than 3051 bytes once they are decoded\ndocument 4 at line 1, $: \
+         events.max_decoded_bytes: split them into several requests, or raise it with --events-max-decoded-bytes"
+    );
+    assert!(error.too_large);
+
+    // Owners of nothing take memory, too.
+    let owners = vec!["{}"; 1_000].join(",");
+    let body = format!(r#"{{"involvedObject":{{"ownerReferences":[{owners}]}},"eventTime":"2025-01-01T00:00:00Z"}}"#);
+    let error = decode(body.as_bytes(), None, &limits).unwrap_err();
+    assert_eq!((error.place.as_str(), error.too_large), ("$", true));
+}
+
+#[test]
+fn documents_without_events_are_bounded_in_number() {
+    let limits = Limits { max_events: 2, ..Limits::default() };
+    let deleted = r#"{"type":"DELETED","object":{}}"#;
+    let many = |text: &str, count: usize, last: &str| {
+        let body = format!("{}{last}", text.repeat(count));
+        decode(body.as_bytes(), None, &limits).map(|events| events.len()).map_err(|error| {
+            assert!(error.too_large);
+            error.to_string()
+        })
+    };
+    let refused = |place: &str| {
+        Err(format!("more than 1020 documents and entries of lists\n{place}: split them into several requests"))
+    };
+    for text in ["[]", "[]\n", deleted] {
+        assert_eq!(many(text, 1_020, ""), Ok(0), "{text}");
+    }
+    assert_eq!(many("[]", 1_020, "[]"), refused("document 1021 at line 1, $"));
+    assert_eq!(many("[]\r\n", 1_020, "[]"), refused("document 1021 at line 1021, $"));
+    assert_eq!(many(deleted, 1_020, "[]"), refused("document 1021 at line 1, $"));
+    let list = |count: usize| format!("[{}[]]", "[],".repeat(count - 1));
+    assert_eq!(many("", 0, &list(1_019)), Ok(0));
+    assert_eq!(many("", 0, &list(1_020)), refused("$[1019]"));
+    let items = format!(r#"{{"items":{}}}"#, list(1_020));
+    assert_eq!(many("", 0, &items), refused("$.items[1019]"));
+
+    // Ten million of them would take for ever if each looked at all before it.
+    let error = decode("[]".repeat(10_000_000).as_bytes(), None, &Limits::default()).unwrap_err();
+    assert_eq!(error.place, "document 1001001 at line 1, $");
+    let error = decode("[]\n".repeat(10_000_000).as_bytes(), None, &Limits::default()).unwrap_err();
+    assert_eq!(error.place, "document 1001001 at line 1001001, $");
+}
+
+/// One event whose text was cut in the middle of a character would otherwise hold up all that are sent with it.
+#[test]
+fn half_a_surrogate_pair_is_a_replacement_character_and_a_byte_order_mark_is_nothing() {
+    let event = |note: &str| format!(r#"{{"regarding":{{}},"eventTime":"2025-01-01T00:00:00Z","note":"{note}"}}"#);
+    let notes = [(r"\ud800x", "\u{fffd}x"), (r"\uDC00\ud83d", "\u{fffd}\u{fffd}"), (r"\ud83d\ude00", "😀"), ("é", "é")];
+    let items: Vec<String> = notes.iter().map(|(sent, _)| event(sent)).collect();
+    let wanted: Vec<&str> = notes.iter().map(|(_, wanted)| *wanted).collect();
+    for mark in ["", "\u{feff}"] {
+        let body = format!(r#"{mark}{{"items":[{}]}}"#, items.join(","));
+        let events = read(&body);
+        assert_eq!(events.iter().map(|event| event.message.as_ref()).collect::<Vec<_>>(), wanted);
+    }
+    // What else is wrong is told as ever.
+    let body = format!("[{},{{}}]", event(r"\ud800x"));
+    assert_eq!(
+        refused(&body),
+        "involvedObject: Required value\n$[1].involvedObject: an event says what it is about: kind, namespace and name"
+    );
+    assert_eq!(read("\u{feff}"), []);
+}
+
 #[test]
 fn nesting_is_bounded_wherever_it_is() {
     let limits = Limits { max_depth: 4, ..Limits::default() };

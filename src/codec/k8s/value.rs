@@ -40,6 +40,15 @@ impl<'a> Value<'a> {
         Fault::new(What::Type { got: self.type_name(), want }, format!("send {} here, or leave it out", plain(want)))
     }
 
+    /// The text, or none for `null`.
+    pub fn peek(&self) -> Result<&str> {
+        match self {
+            Value::Null => Ok(""),
+            Value::Text(text) => Ok(text),
+            other => Err(other.wrong("string")),
+        }
+    }
+
     pub fn text(self) -> Result<Cow<'a, str>> {
         match self {
             Value::Null => Ok(Cow::Borrowed("")),
@@ -48,13 +57,13 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub fn whole(self) -> Result<Option<i64>> {
+    pub fn whole(&self) -> Result<Option<i64>> {
         // Collectors that go by way of a language without integers send 3 as 3.0.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         match self {
             Value::Null => Ok(None),
-            Value::Whole(number) => Ok(Some(number)),
-            Value::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => Ok(Some(number as i64)),
+            Value::Whole(number) => Ok(Some(*number)),
+            Value::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => Ok(Some(*number as i64)),
             other => Err(other.wrong("int32")),
         }
     }
@@ -134,9 +143,14 @@ impl<'a> Fields<'a> {
 
 /// Refuses a text over the limit on names.
 pub fn short<'a>(text: Cow<'a, str>, limits: &Limits) -> Result<Cow<'a, str>> {
+    expect_short(&text, limits).map(|()| text)
+}
+
+/// The same of a text that is not copied before.
+pub fn expect_short(text: &str, limits: &Limits) -> Result<()> {
     let most = limits.max_name_bytes;
     if text.len() <= most {
-        return Ok(text);
+        return Ok(());
     }
     let says = format!("Too long: may not be more than {most} bytes");
     Err(Fault::says(says, format!("this has {} bytes: shorten it", text.len())))
@@ -259,6 +273,10 @@ pub struct Budget<'l> {
 impl<'l> Budget<'l> {
     pub fn new(limits: &'l Limits) -> Self {
         Budget { limits, values: Cell::new(0) }
+    }
+
+    pub fn limits(&self) -> &'l Limits {
+        self.limits
     }
 
     /// Counts one more value.

@@ -33,7 +33,10 @@
 //! itself, or has another type than the protocol's where records are found, refuses the request as a whole.
 //!
 //! JSON is OTLP's: names in camelCase, enums as numbers, numbers of 64 bits as texts or numbers, `null` and unknown
-//! fields passed over. Depth counts an AnyValue within another.
+//! fields passed over. Depth counts an AnyValue within another. Half a surrogate pair in an escape is U+FFFD, as in Go.
+//!
+//! A resource's attributes are in each event of its records: how much that is in all has a limit of its own
+//! ([`Limits::max_decoded_bytes`]).
 
 mod json;
 mod proto;
@@ -42,7 +45,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use crate::codec::k8s::{Fault, Limits};
+use crate::codec::k8s::{Fault, Limits, Taken};
+use crate::codec::zipkin::surrogates;
 use crate::codec::{DecodeError, utf8};
 use crate::model::Event;
 
@@ -59,6 +63,11 @@ pub struct Logs<'a> {
 }
 
 impl Logs<'_> {
+    fn into_owned(self) -> Logs<'static> {
+        let events = self.events.into_iter().map(Event::into_owned).collect();
+        Logs { events, others: self.others, faulty: self.faulty, first_fault: self.first_fault }
+    }
+
     /// What a `partial_success` answers: how many records were rejected, and why. `None` where all were taken.
     pub fn rejected(&self) -> Option<(i64, String)> {
         let rejected = self.others.saturating_add(self.faulty);
@@ -93,32 +102,44 @@ pub fn decode_proto<'a>(body: &'a [u8], cluster: Option<&'a str>, limits: &Limit
 /// Reads a request in JSON. `cluster` is the one that the request names, if it does.
 pub fn decode_json<'a>(body: &'a [u8], cluster: Option<&'a str>, limits: &Limits) -> Result<Logs<'a>, DecodeError> {
     let body = utf8(body).map_err(|error| DecodeError { peer: "invalid UTF-8 in JSON".to_owned(), ..error })?;
+    match decode_json_once(body, cluster, limits) {
+        Ok(logs) => Ok(logs),
+        Err(error) if error.too_large => Err(error),
+        Err(error) => match surrogates::mend(body) {
+            Some(mended) => Ok(decode_json_once(&mended, cluster, limits)?.into_owned()),
+            None => Err(error),
+        },
+    }
+}
+
+fn decode_json_once<'a>(body: &'a str, cluster: Option<&'a str>, limits: &Limits) -> Result<Logs<'a>, DecodeError> {
     let mut pass = Pass::new(cluster, limits);
     json::read(body, &mut pass)?;
     Ok(pass.logs)
 }
+
+/// What a request holds.
+const RECORDS: &str = "log records";
 
 /// What is the same for all records of a request, and what came of them so far.
 struct Pass<'l, 'a> {
     cluster: &'a str,
     limits: &'l Limits,
     logs: Logs<'a>,
+    taken: Taken,
 }
 
 impl<'l, 'a> Pass<'l, 'a> {
     fn new(cluster: Option<&'a str>, limits: &'l Limits) -> Self {
-        Pass { cluster: cluster.unwrap_or_default(), limits, logs: Logs::default() }
+        Pass { cluster: cluster.unwrap_or_default(), limits, logs: Logs::default(), taken: Taken::default() }
     }
 
-    /// Takes what a record came to; refuses an event too many. `place` is where the record is.
+    /// Takes what a record came to; refuses one too many. `place` is where the record is.
     fn take(&mut self, found: record::Found<'a>, place: impl Fn() -> String) -> Result<(), DecodeError> {
+        self.taken.entry(RECORDS, self.limits).map_err(|fault| fault.error(&place()))?;
         match found {
             record::Found::Event(event) => {
-                let most = self.limits.max_events;
-                if self.logs.events.len() >= most {
-                    let remedy = "split them into several requests";
-                    return Err(Fault::too_large(format!("more than {most} events"), remedy).error(&place()));
-                }
+                self.taken.event(&event, self.limits).map_err(|fault| fault.error(&place()))?;
                 self.logs.events.push(*event);
             }
             record::Found::Nothing => {}
@@ -128,10 +149,12 @@ impl<'l, 'a> Pass<'l, 'a> {
     }
 
     /// Takes note of a mistake in a record.
-    fn note(&mut self, fault: Fault, place: impl Fn() -> String) {
+    fn note(&mut self, fault: Fault, place: impl Fn() -> String) -> Result<(), DecodeError> {
+        self.taken.entry(RECORDS, self.limits).map_err(|fault| fault.error(&place()))?;
         self.logs.faulty += 1;
         if self.logs.first_fault.is_none() {
             self.logs.first_fault = Some(fault.error(&place()));
         }
+        Ok(())
     }
 }

@@ -139,11 +139,14 @@ pub struct EventPlace {
     pub service_key: u64,
     /// [`event_key`] of the event.
     pub event_key: u64,
+    /// Microseconds since 1970 UTC.
+    pub first_seen: i64,
 }
 
-/// A hash of the service of a namespace and a cluster; none is apart from an empty one.
-pub fn service_key(cluster: &str, namespace: &str, service: Option<&str>) -> u64 {
+/// A hash of a project's service of a namespace and a cluster; none is apart from an empty one.
+pub fn service_key(project: &str, cluster: &str, namespace: &str, service: Option<&str>) -> u64 {
     let mut hasher = Xxh3Default::new();
+    hash_text(&mut hasher, project);
     hash_text(&mut hasher, cluster);
     hash_text(&mut hasher, namespace);
     if let Some(service) = service {
@@ -153,8 +156,9 @@ pub fn service_key(cluster: &str, namespace: &str, service: Option<&str>) -> u64
 }
 
 /// A hash of what resends of an event have in common.
-pub fn event_key(cluster: &str, uid: &str) -> u64 {
+pub fn event_key(project: &str, cluster: &str, uid: &str) -> u64 {
     let mut hasher = Xxh3Default::new();
+    hash_text(&mut hasher, project);
     hash_text(&mut hasher, cluster);
     hash_text(&mut hasher, uid);
     hasher.digest()
@@ -190,12 +194,13 @@ impl<'a> Batch<'a> {
         self.left -= 1;
         let len = self.reader.length()?;
         let offset = self.reader.position();
-        let key = sort_key(self.reader.take(len)?)?;
+        let Head { key, first_seen, .. } = head(self.reader.take(len)?)?;
         Ok(Some(EventPlace {
             offset,
             len,
-            service_key: service_key(key.cluster, key.namespace, key.service),
-            event_key: event_key(key.cluster, key.uid),
+            service_key: service_key(self.project, key.cluster, key.namespace, key.service),
+            event_key: event_key(self.project, key.cluster, key.uid),
+            first_seen,
         }))
     }
 }
@@ -209,6 +214,20 @@ pub struct SortKey<'a> {
     /// Microseconds since 1970 UTC.
     pub last_seen: i64,
     pub uid: &'a str,
+}
+
+/// What rows of one event are joined by, and what they are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    pub key: SortKey<'a>,
+    /// Microseconds since 1970 UTC.
+    pub first_seen: i64,
+    pub count: i64,
+}
+
+/// The head of a body, without decoding the rest.
+pub fn head(body: &[u8]) -> Result<Head<'_>, StoredError> {
+    Ok(read_head(&mut Reader::new(body))?.1)
 }
 
 /// The sort key of a body, without decoding the rest.
@@ -226,18 +245,23 @@ fn read_key<'a>(reader: &mut Reader<'a>) -> Result<(u32, SortKey<'a>), Fault> {
     Ok((present, SortKey { cluster, namespace, service, last_seen: reader.zigzag()?, uid: reader.text()? }))
 }
 
+fn read_head<'a>(reader: &mut Reader<'a>) -> Result<(u32, Head<'a>), Fault> {
+    let (present, key) = read_key(reader)?;
+    let first_seen = key.last_seen.wrapping_sub(reader.zigzag()?);
+    Ok((present, Head { key, first_seen, count: reader.zigzag()? }))
+}
+
 /// Decodes the body of one event, borrowing its texts.
 pub fn decode_event(body: &[u8]) -> Result<ServiceEvent<'_>, StoredError> {
     let mut reader = Reader::new(body);
-    let (present, key) = read_key(&mut reader)?;
-    let first_seen = key.last_seen.wrapping_sub(reader.zigzag()?);
+    let (present, Head { key, first_seen, count }) = read_head(&mut reader)?;
     let mut event = Event {
         cluster: Cow::Borrowed(key.cluster),
         namespace: Cow::Borrowed(key.namespace),
         uid: Cow::Borrowed(key.uid),
         first_seen,
         last_seen: key.last_seen,
-        count: reader.zigzag()?,
+        count,
         ..Event::default()
     };
     for (place, text) in texts_mut(&mut event).into_iter().enumerate() {
@@ -277,9 +301,12 @@ mod tests {
         let mut events = Vec::new();
         while let Some(place) = batch.next_event()? {
             let event = decode_event(&bytes[place.offset..place.offset + place.len])?;
-            let row = &event.event;
-            assert_eq!(place.service_key, service_key(&row.cluster, &row.namespace, event.service.as_deref()));
-            assert_eq!(place.event_key, event_key(&row.cluster, &row.uid));
+            let (row, service) = (&event.event, event.service.as_deref());
+            assert_eq!(place.service_key, service_key(batch.project, &row.cluster, &row.namespace, service));
+            assert_eq!(place.event_key, event_key(batch.project, &row.cluster, &row.uid));
+            assert_eq!(place.first_seen, row.first_seen);
+            let head = head(&bytes[place.offset..place.offset + place.len])?;
+            assert_eq!((head.first_seen, head.count), (row.first_seen, row.count));
             events.push(event);
         }
         assert_eq!(events.len(), batch.count);
@@ -338,13 +365,15 @@ mod tests {
     fn keys_of_different_texts_differ() {
         // What runs together as one text is not the same.
         let services = [
-            service_key("a", "b", None),
-            service_key("a", "b", Some("")),
-            service_key("a", "b", Some("c")),
-            service_key("a", "bc", None),
-            service_key("ab", "", Some("c")),
+            service_key("p", "a", "b", None),
+            service_key("p", "a", "b", Some("")),
+            service_key("p", "a", "b", Some("c")),
+            service_key("p", "a", "bc", None),
+            service_key("p", "ab", "", Some("c")),
+            service_key("q", "a", "b", None),
         ];
-        let events = [event_key("a", "b"), event_key("ab", ""), event_key("", "ab")];
+        let events =
+            [event_key("p", "a", "b"), event_key("p", "ab", ""), event_key("p", "", "ab"), event_key("q", "a", "b")];
         for keys in [&services[..], &events[..]] {
             for (place, key) in keys.iter().enumerate() {
                 assert!(!keys[..place].contains(key), "{place}");

@@ -45,7 +45,7 @@ pub(super) mod fault;
 pub(super) mod place;
 pub mod proto3;
 mod read;
-mod surrogates;
+pub(super) mod surrogates;
 pub mod thrift;
 pub mod v1;
 pub mod v2;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::codec::Limits;
 use crate::codec::zipkin::v2;
+use crate::error::Error;
 use crate::model::Event;
 use crate::model::event::{Object, Source};
 
@@ -194,28 +195,52 @@ fn event(uid: &str, last_seen: i64, message: usize) -> ServiceEvent<'static> {
     }
 }
 
+fn found(events: Vec<ServiceEvent<'static>>) -> Result<Found> {
+    Ok(Found { events, damaged: Vec::new() })
+}
+
+fn question(namespace: &str) -> EventQuery {
+    let window = Window::LastSeen { from: 0, to: 100 };
+    EventQuery { project: "p".into(), cluster: None, namespace: Some(namespace.into()), service: None, window }
+}
+
 #[test]
 fn the_newest_events_that_there_is_room_for_are_told_each_once_and_the_rest_is_counted() {
-    let uids = |found: &ServiceContext| -> Vec<String> {
-        found.events.iter().map(|told| told.event.uid.to_string()).collect()
+    // Several questions may have answered, in whatever order.
+    let told = |answers: Vec<Vec<ServiceEvent<'static>>>, room: &mut usize| {
+        let mut newest = Newest::default();
+        answers.into_iter().for_each(|events| newest.add(events));
+        let (events, left_out) = newest.within(room);
+        (events.iter().map(|told| told.event.uid.to_string()).collect::<Vec<_>>(), left_out)
     };
-    let events = vec![event("b", 7, 0), event("c", 9, 0), event("a", 7, 0), event("c", 9, 0)];
-    let mut found = ServiceContext { events, ..ServiceContext::default() };
-    found.cut(&mut MOST_BYTES.clone());
-    assert_eq!((uids(&found), found.events_left_out), (vec!["c".into(), "a".into(), "b".into()], 0));
+    let answers = vec![vec![event("b", 7, 0), event("c", 9, 0)], vec![event("a", 7, 0), event("c", 9, 0)]];
+    assert_eq!(told(answers, &mut MOST_BYTES.clone()), (vec!["c".into(), "a".into(), "b".into()], Some(0)));
 
-    let events = (0..60).map(|n| event(&n.to_string(), n, 0)).collect();
-    let mut found = ServiceContext { events, ..ServiceContext::default() };
-    found.cut(&mut MOST_BYTES.clone());
-    let wanted: Vec<String> = (10..60).rev().map(|n| n.to_string()).collect();
-    assert_eq!((uids(&found), found.events_left_out), (wanted, 10));
+    // What no longer was among the newest when it was found again is still counted once.
+    let older: Vec<_> = (0..60).map(|n| event(&n.to_string(), n, 0)).collect();
+    let newer: Vec<_> = (5..70).map(|n| event(&n.to_string(), n, 0)).collect();
+    let wanted: Vec<String> = (20..70).rev().map(|n| n.to_string()).collect();
+    assert_eq!(told(vec![older, newer], &mut MOST_BYTES.clone()), (wanted, Some(20)));
 
     let events = vec![event("a", 3, 5_000), event("b", 2, 5_000), event("c", 1, 0)];
-    let mut found = ServiceContext { events: events.clone(), ..ServiceContext::default() };
     let mut room = 10_000;
-    found.cut(&mut room);
-    assert_eq!((uids(&found), found.events_left_out, room), (vec!["a".into()], 2, 0));
-    let mut next = ServiceContext { events, ..ServiceContext::default() };
-    next.cut(&mut room);
-    assert_eq!((uids(&next), next.events_left_out), (vec![], 3));
+    assert_eq!((told(vec![events.clone()], &mut room), room), ((vec!["a".into()], Some(2)), 0));
+    assert_eq!(told(vec![events], &mut room), (vec![], Some(3)));
+}
+
+#[test]
+fn a_service_of_more_events_than_can_be_looked_through_does_not_keep_others_from_being_told() {
+    let questions = ["a", "b"].map(question);
+    let answer = |failed: fn(&'static str) -> Error| {
+        let find = |asked: &EventQuery| match asked.namespace.as_deref() {
+            Some("b") => Err(failed("no")),
+            _ => found(vec![event("u", 7, 0)]),
+        };
+        ask(&questions, &find, &mut Vec::new()).map(|newest| newest.map(|newest| newest.events.len()))
+    };
+    // Nothing is told of it rather than what some of its namespaces had: that need not be its newest.
+    assert_eq!(answer(Error::too_large).unwrap(), None);
+    assert_eq!(answer(Error::busy).unwrap_err().kind(), ErrorKind::Busy);
+    let told = ask(&questions, &|_| found(vec![event("u", 7, 0)]), &mut Vec::new()).unwrap().unwrap();
+    assert_eq!((told.events.len(), told.seen.len()), (1, 1));
 }

@@ -10,7 +10,7 @@ use super::rows::Rows;
 use crate::lake::data_file::{Damaged, DataFile, Loaded, guard};
 use crate::lake::spec::timestamp_type;
 use crate::model::ServiceEvent;
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -179,6 +179,11 @@ impl<'f> Lookup<'f> {
         Ok(())
     }
 
+    /// Whether the file may have a row that tells a first-seen of `until` or before.
+    pub fn may_be_early(&self, until: i64) -> bool {
+        self.groups.iter().any(|group| group.first_seen.is_none_or(|first_seen| first_seen <= until))
+    }
+
     /// Whether the file may have a row of an event with this uid that tells a first-seen of `until` or before.
     pub fn may_hold(&self, uid: &str, until: i64) -> bool {
         let filters = self.loaded.filters.iter();
@@ -214,7 +219,8 @@ impl<'f> Lookup<'f> {
             }
             if !hits.is_empty() {
                 let clusters = self.clusters(group, project, hits.iter().map(|event| wanted[*event].cluster));
-                let far = without(clusters, &near);
+                // Few of them are there, if any: their other columns are read of the rows alone that are.
+                let far = self.with_uids(number, &without(clusters, &near), wanted, &mut hits)?;
                 self.rows_among(number, &far, wanted, &mut hits, &mut is_found, each)?;
             }
         }
@@ -320,6 +326,29 @@ impl<'f> Lookup<'f> {
         Some(ranges)
     }
 
+    /// Those of the stretches' rows whose uid is that of one of the events `hits`.
+    fn with_uids(
+        &self,
+        group: usize,
+        stretches: &[Stretch],
+        wanted: &[Wanted<'_>],
+        hits: &mut [usize],
+    ) -> Result<Vec<Stretch>, Damaged> {
+        hits.sort_unstable_by_key(|event| wanted[*event].uid);
+        let mut found: Vec<Stretch> = Vec::new();
+        let mut places = places(stretches);
+        let read = self.read_stretches(group, stretches, &["uid"], &mut |batch| {
+            let uids = text(batch, "uid")?;
+            for (at, (row, entry)) in (0..batch.num_rows()).zip(&mut places) {
+                if hits.binary_search_by(|event| wanted[*event].uid.cmp(uids.value(at))).is_ok() {
+                    found.push(Stretch { rows: row..row + 1, entry });
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        read.map(|_| found)
+    }
+
     /// Gives those of the stretches' rows that are of the events `hits`.
     fn rows_among(
         &self,
@@ -353,6 +382,31 @@ impl<'f> Lookup<'f> {
         stretches: &[Stretch],
         each: &mut dyn FnMut(Place, &str) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Damaged> {
+        let mut places = places(stretches);
+        self.read_stretches(group, stretches, &TOLD, &mut |batch| {
+            let columns = Columns::of(batch)?;
+            for (at, (row, entry)) in (0..batch.num_rows()).zip(&mut places) {
+                let told = Told {
+                    first_seen: columns.first_seen.value(at),
+                    last_seen: columns.last_seen.value(at),
+                    count: columns.count.value(at),
+                };
+                if each(Place { row, entry, told }, columns.uid.value(at)).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Reads small columns of a row group's stretches, batch by batch.
+    fn read_stretches(
+        &self,
+        group: usize,
+        stretches: &[Stretch],
+        columns: &[&str],
+        each: &mut dyn FnMut(&RecordBatch) -> Result<ControlFlow<()>, ParquetError>,
+    ) -> Result<ControlFlow<()>, Damaged> {
         let start = self.groups.get(group).map_or(0, |group| group.rows.start);
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for stretch in stretches {
@@ -367,22 +421,9 @@ impl<'f> Lookup<'f> {
         }
         let batch_rows = BATCH_BYTES / self.loaded.row_bytes(group, &ranges).max(1);
         let batch_rows = batch_rows.clamp(TOLD_ROWS.0, TOLD_ROWS.1);
-        let mask = ProjectionMask::columns(self.loaded.metadata().file_metadata().schema_descr(), TOLD);
-        let mut places = stretches.iter().flat_map(|stretch| stretch.rows.clone().map(|row| (row, stretch.entry)));
-        self.read(group, ranges, mask, batch_rows, &mut |batch| {
-            let columns = Columns::of(batch)?;
-            for (at, (row, entry)) in (0..batch.num_rows()).zip(&mut places) {
-                let told = Told {
-                    first_seen: columns.first_seen.value(at),
-                    last_seen: columns.last_seen.value(at),
-                    count: columns.count.value(at),
-                };
-                if each(Place { row, entry, told }, columns.uid.value(at)).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        })
+        let schema = self.loaded.metadata().file_metadata().schema_descr();
+        let mask = ProjectionMask::columns(schema, columns.iter().copied());
+        self.read(group, ranges, mask, batch_rows, each)
     }
 
     /// Reads ranges of a row group's rows, batch by batch.
@@ -418,26 +459,14 @@ struct Columns {
 
 impl Columns {
     fn of(batch: &RecordBatch) -> Result<Columns, ArrowError> {
-        let column = |name: &str, data_type: DataType| {
-            let column = batch.column_by_name(name);
-            let column = column.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))?;
-            let column = match column.data_type() == &data_type {
-                true => column.clone(),
-                // Other engines write the same in other types.
-                false => compute::cast(column, &data_type)?,
-            };
-            match column.null_count() {
-                0 => Ok(column),
-                _ => Err(ArrowError::SchemaError(format!("the column {name} has nulls"))),
-            }
+        let time = |name: &str| {
+            column(batch, name, &timestamp_type()).map(|c| c.as_primitive::<TimestampMicrosecondType>().clone())
         };
-        let time =
-            |name: &str| column(name, timestamp_type()).map(|c| c.as_primitive::<TimestampMicrosecondType>().clone());
         Ok(Columns {
             last_seen: time("last_seen")?,
             first_seen: time("first_seen")?,
-            count: column("count", DataType::Int64)?.as_primitive::<Int64Type>().clone(),
-            uid: column("uid", DataType::Utf8)?.as_string::<i32>().clone(),
+            count: column(batch, "count", &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
+            uid: text(batch, "uid")?,
         })
     }
 }
@@ -453,6 +482,30 @@ fn time_column(columns: &SchemaDescriptor, name: &str) -> Option<usize> {
         None => column.converted_type() == ConvertedType::TIMESTAMP_MICROS,
     };
     is_in_micros.then_some(place)
+}
+
+/// A column without nulls.
+fn column(batch: &RecordBatch, name: &str, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    let column = batch.column_by_name(name);
+    let column = column.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))?;
+    let column = match column.data_type() == data_type {
+        true => column.clone(),
+        // Other engines write the same in other types.
+        false => compute::cast(column, data_type)?,
+    };
+    match column.null_count() {
+        0 => Ok(column),
+        _ => Err(ArrowError::SchemaError(format!("the column {name} has nulls"))),
+    }
+}
+
+fn text(batch: &RecordBatch, name: &str) -> Result<StringArray, ArrowError> {
+    Ok(column(batch, name, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+/// The rows of stretches, each with the number of its entry.
+fn places(stretches: &[Stretch]) -> impl Iterator<Item = (u64, usize)> {
+    stretches.iter().flat_map(|stretch| stretch.rows.clone().map(|row| (row, stretch.entry)))
 }
 
 /// What entries are sorted by.

@@ -82,7 +82,7 @@ pub static TABLE_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_day(&FILE_S
 pub const SORT_COLUMNS: [&str; 6] = ["project", "cluster", "namespace", "service", "last_seen", "uid"];
 
 /// Columns whose values are few by their nature, however many events there are.
-const FEW_VALUES: [&str; 11] = [
+const FEW_VALUES: [&str; 17] = [
     "project",
     "cluster",
     "namespace",
@@ -92,8 +92,14 @@ const FEW_VALUES: [&str; 11] = [
     "object_kind",
     "object_namespace",
     "object_api_version",
+    "object_field_path",
+    "count",
     "action",
     "source_component",
+    "source_host",
+    "labels.key_value.key",
+    "owners.list.element.kind",
+    "owners.list.element.controller",
 ];
 
 /// How data files are written.
@@ -104,7 +110,8 @@ const FEW_VALUES: [&str; 11] = [
 /// * `last_seen` grows within a service: packed as deltas. It is the one column that is looked up by its pages' bounds;
 ///   bounds of the others' would be bytes that nobody reads.
 /// * A message often tells what the last one told but for a number: its column is compressed harder.
-/// * Columns of few values lie uncompressed behind their dictionaries, as those of spans do.
+/// * Columns of few values lie uncompressed behind their dictionaries, as those of spans do, and so does `last_seen`: a
+///   lookup reads from several files, and of each a compressed column costs it more than the decompressing.
 /// * The filter of `uid` is asked for each uid of an answer in each file, so it is wrong in one of 10,000 cases.
 pub fn writer_properties(compression_level: i32) -> WriterProperties {
     let column = |name: &str| ColumnPath::new(name.split('.').map(str::to_owned).collect());
@@ -127,6 +134,7 @@ pub fn writer_properties(compression_level: i32) -> WriterProperties {
         .set_column_bloom_filter_fpp(column("uid"), 0.000_1)
         .set_column_dictionary_enabled(column("last_seen"), false)
         .set_column_encoding(column("last_seen"), Encoding::DELTA_BINARY_PACKED)
+        .set_column_compression(column("last_seen"), Compression::UNCOMPRESSED)
         .set_column_dictionary_enabled(column("first_seen"), false)
         .set_column_encoding(column("first_seen"), Encoding::PLAIN)
         .set_column_compression(column("message"), zstd(compression_level.max(6)));

@@ -5,7 +5,7 @@
 //! events that it finds.
 
 use crate::codec::stored::StoredError;
-use crate::codec::stored::events::{self, Batch, EventPlace, SortKey};
+use crate::codec::stored::events::{self, Batch, EventPlace, Head, SortKey};
 use crate::model::ServiceEvent;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -73,6 +73,16 @@ impl StoredEvent {
         events::sort_key(self.body())
     }
 
+    /// What rows of an event are joined by, without decoding the rest.
+    pub fn head(&self) -> Result<Head<'_>, StoredError> {
+        events::head(self.body())
+    }
+
+    /// Whether both are the same row, byte for byte: then neither needs to be decoded to tell which is the newer.
+    pub fn is_same_row(&self, other: &StoredEvent) -> bool {
+        self.body() == other.body()
+    }
+
     pub fn event(&self) -> Result<ServiceEvent<'_>, StoredError> {
         events::decode_event(self.body())
     }
@@ -91,10 +101,19 @@ struct Inner {
     entries: Vec<Entry>,
     /// The newest entry of each [`events::service_key`], plus 1.
     of_service: HashMap<u64, u32>,
-    /// The newest entry of each [`events::event_key`], plus 1.
-    of_event: HashMap<u64, u32>,
+    /// What there is of each [`events::event_key`].
+    of_event: HashMap<u64, OfEvent>,
     /// The log sequence of the last batch.
     last_sequence: Option<u64>,
+}
+
+/// What a memory table has of an event.
+#[derive(Clone, Copy, Debug)]
+struct OfEvent {
+    /// Its newest entry, plus 1.
+    newest: u32,
+    /// The least of its rows.
+    first_seen: i64,
 }
 
 impl EventMemTable {
@@ -106,12 +125,16 @@ impl EventMemTable {
         let number = inner.batches.len() as u32;
         for place in &batch.places {
             let this = inner.entries.len() as u32 + 1;
+            let of_event =
+                inner.of_event.entry(place.event_key).or_insert(OfEvent { newest: 0, first_seen: place.first_seen });
+            let before_of_event = std::mem::replace(&mut of_event.newest, this);
+            of_event.first_seen = of_event.first_seen.min(place.first_seen);
             inner.entries.push(Entry {
                 batch: number,
                 offset: place.offset as u32,
                 len: place.len as u32,
                 before_of_service: inner.of_service.insert(place.service_key, this).unwrap_or_default(),
-                before_of_event: inner.of_event.insert(place.event_key, this).unwrap_or_default(),
+                before_of_event,
             });
         }
         inner.batches.push(batch.bytes);
@@ -137,24 +160,33 @@ impl EventMemTable {
         self.read().last_sequence
     }
 
-    /// Where the events of this [`events::service_key`] lie, whatever their project, the newest append first. The log's
-    /// thread waits for this, so nothing is decoded meanwhile; who asks looks whether the events are of the service that
-    /// is meant.
+    /// Where the events of this [`events::service_key`] lie, the newest append first. The log's thread waits for this, so
+    /// nothing is decoded meanwhile; who asks looks whether the events are of the service that is meant.
     pub fn of_service(&self, key: u64) -> Vec<StoredEvent> {
         let inner = self.read();
-        inner.chain(inner.of_service.get(&key), |entry| entry.before_of_service)
+        let newest = inner.of_service.get(&key).copied().unwrap_or_default();
+        let entries = inner.chain(newest, |entry| entry.before_of_service);
+        stored(inner, entries)
     }
 
     /// Where the rows of this [`events::event_key`] lie, as those of a service.
     pub fn of_event(&self, key: u64) -> Vec<StoredEvent> {
         let inner = self.read();
-        inner.chain(inner.of_event.get(&key), |entry| entry.before_of_event)
+        let newest = inner.of_event.get(&key).map_or(0, |of_event| of_event.newest);
+        let entries = inner.chain(newest, |entry| entry.before_of_event);
+        stored(inner, entries)
+    }
+
+    /// Whether there may be a row of this [`events::event_key`] that tells a first-seen of `until` or before.
+    pub fn may_hold(&self, key: u64, until: i64) -> bool {
+        self.read().of_event.get(&key).is_some_and(|of_event| of_event.first_seen <= until)
     }
 
     /// Where all events lie, in the order of the log.
     pub fn all(&self) -> Vec<StoredEvent> {
         let inner = self.read();
-        inner.entries.iter().map(|entry| inner.stored(entry)).collect()
+        let entries = inner.entries.clone();
+        stored(inner, entries)
     }
 
     /// All batches so far, in the order of the log.
@@ -169,20 +201,35 @@ impl EventMemTable {
 }
 
 impl Inner {
-    fn chain(&self, newest: Option<&u32>, before: impl Fn(&Entry) -> u32) -> Vec<StoredEvent> {
+    fn chain(&self, newest: u32, before: impl Fn(&Entry) -> u32) -> Vec<Entry> {
         let mut found = Vec::new();
-        let mut next = newest.copied().unwrap_or_default();
+        let mut next = newest;
         while next != 0 {
-            let entry = &self.entries[next as usize - 1];
-            found.push(self.stored(entry));
-            next = before(entry);
+            let entry = self.entries[next as usize - 1];
+            next = before(&entry);
+            found.push(entry);
         }
         found
     }
+}
 
-    fn stored(&self, entry: &Entry) -> StoredEvent {
-        StoredEvent { batch: self.batches[entry.batch as usize].clone(), offset: entry.offset, len: entry.len }
+/// The events of entries. The log's thread waits no longer than it takes to keep the requests, or the events where those
+/// are fewer.
+fn stored(inner: RwLockReadGuard<'_, Inner>, entries: Vec<Entry>) -> Vec<StoredEvent> {
+    fn of(batches: &[Bytes], entries: &[Entry]) -> Vec<StoredEvent> {
+        let stored = |entry: &Entry| StoredEvent {
+            batch: batches[entry.batch as usize].clone(),
+            offset: entry.offset,
+            len: entry.len,
+        };
+        entries.iter().map(stored).collect()
     }
+    if entries.len() <= inner.batches.len() {
+        return of(&inner.batches, &entries);
+    }
+    let batches = inner.batches.clone();
+    drop(inner);
+    of(&batches, &entries)
 }
 
 #[cfg(test)]
@@ -223,26 +270,36 @@ mod tests {
         }
         assert_eq!((table.events(), table.last_sequence(), table.bytes()), (5, Some(2), memory));
         let row = |project: &str, event| (project.to_owned(), event);
-        let web = told(&table.of_service(service_key("c", "n", Some("web"))));
-        let wanted = [
-            row("p", event("n", Some("web"), "u")),
-            row("p", event("n", Some("web"), "w")),
-            row("q", event("n", Some("web"), "u")),
-        ];
+        let web = told(&table.of_service(service_key("p", "c", "n", Some("web"))));
+        let wanted = [row("p", event("n", Some("web"), "u")), row("p", event("n", Some("web"), "w"))];
         assert_eq!(web, wanted);
         // What belongs to no service is found as that, and not under an empty name.
-        assert_eq!(told(&table.of_service(service_key("c", "n", None))), [row("p", event("n", None, "v"))]);
-        assert_eq!(told(&table.of_service(service_key("c", "n", Some("")))), []);
-        let resends = told(&table.of_event(event_key("c", "u")));
-        let wanted = [
-            row("p", event("n", Some("web"), "u")),
-            row("q", event("n", Some("web"), "u")),
-            row("q", event("o", Some("web"), "u")),
-        ];
-        assert_eq!(resends, wanted);
-        assert_eq!(told(&table.of_event(event_key("d", "u"))), []);
+        assert_eq!(told(&table.of_service(service_key("p", "c", "n", None))), [row("p", event("n", None, "v"))]);
+        assert_eq!(told(&table.of_service(service_key("p", "c", "n", Some("")))), []);
+        // What another project calls by the same names is not even looked at.
+        let resends = told(&table.of_event(event_key("q", "c", "u")));
+        assert_eq!(resends, [row("q", event("n", Some("web"), "u")), row("q", event("o", Some("web"), "u"))]);
+        assert_eq!(told(&table.of_event(event_key("p", "c", "u"))), [row("p", event("n", Some("web"), "u"))]);
+        assert_eq!(told(&table.of_event(event_key("p", "d", "u"))), []);
         assert_eq!(table.all().len(), 5);
         assert_eq!(table.all()[4].sort_key().unwrap().namespace, "o");
+    }
+
+    #[test]
+    fn the_least_first_seen_of_an_event_is_known_without_its_rows() {
+        let seen = |uid, first_seen| {
+            let mut row = event("n", None, uid);
+            (row.event.first_seen, row.event.last_seen) = (first_seen, 100);
+            row
+        };
+        let table = EventMemTable::default();
+        table.append(1, batch("p", &[seen("u", 20), seen("v", 5)]));
+        table.append(2, batch("p", &[seen("u", 10), seen("u", 30)]));
+        table.append(3, batch("q", &[seen("u", 1)]));
+        let may_hold = |uid, until| table.may_hold(event_key("p", "c", uid), until);
+        assert!(may_hold("u", 10) && !may_hold("u", 9));
+        assert!(may_hold("v", 5) && !may_hold("v", 4));
+        assert!(!may_hold("w", i64::MAX));
     }
 
     #[test]

@@ -96,6 +96,8 @@ fn the_last_hour_is_that_of_last_seen() {
         event("d", "LongOver", 40 * 86_400, 86_400),
         // A node whose clock is ahead.
         event("e", "Ahead", 100, -300),
+        // One that is not of this time: else it would be told of until it is deleted.
+        event("f", "FarAhead", 100, -90_000),
     ]);
     let expected = ["Ahead", "LongSince", "JustWithin"].map(|reason| (reason.to_owned(), 1));
     assert_eq!(told(&ask(&server, FRONTEND)), expected);

@@ -107,6 +107,16 @@ fn what_is_wrong_with_a_call_is_told_by_code_and_message() {
 }
 
 #[test]
+fn records_that_share_long_attributes_are_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let request = framed(1, &gzip(&proto(&swollen())));
+    let answer = Caller::connect(&server, METHOD).call_with(&[("grpc-encoding", "gzip")], full(request));
+    let message = swollen_at("$.resource_logs[0].scope_logs[0].log_records[711]");
+    assert_eq!(answer.refusal(), ("8", message));
+}
+
+#[test]
 fn what_is_no_call_is_refused_as_http_does() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());

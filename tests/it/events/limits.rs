@@ -1,6 +1,7 @@
 //! Bounds of what a post may hold, and of how many may be under way.
 
 use super::*;
+use crate::support::grpc::gzip;
 use crate::support::server::Server;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -115,6 +116,59 @@ fn a_gzip_bomb_is_refused() {
     let refused = client.send("POST", LOGS, &[JSON, ("content-encoding", "gzip")], &bomb);
     assert_eq!((refused.status, refused.json()), (413, json!({"code": 8, "message": message})));
     expect_accepted(&client.send("POST", K8S, &[], EVENT.as_bytes()), 1);
+}
+
+/// What its records share would take gigabytes if it were copied into each of them.
+#[test]
+fn a_request_whose_records_share_long_attributes_is_refused_before_they_are_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let mut client = server.connect();
+    let (json, encoding) = (swollen(), ("content-encoding", "gzip"));
+    let before = server.peak_memory();
+    let message = swollen_at("$.resourceLogs[0].scopeLogs[0].logRecords[711]");
+    let refused = client.send("POST", LOGS, &[JSON, encoding], &gzip(&json));
+    assert_eq!((refused.status, refused.json()), (413, json!({"code": 8, "message": message})));
+    let refused = client.send("POST", LOGS, &[PROTO, encoding], &gzip(&proto(&json)));
+    assert_eq!(refused.status, 413);
+    let message = swollen_at("$.resource_logs[0].scope_logs[0].log_records[711]");
+    let status = Status::decode(refused.body.as_slice()).unwrap();
+    assert_eq!(status, Status { code: 8, message });
+    let grown = server.peak_memory() - before;
+    assert!(grown < 100 << 20, "{} MiB", grown >> 20);
+    assert_eq!(all(&mut client, "default"), Vec::<Value>::new());
+    // Where the setting is what stands in the way.
+    drop(client);
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--events-max-decoded-bytes", "64KiB"]);
+    let mut client = server.connect();
+    let long = event(json!({"message": "x".repeat(40_000)}));
+    expect_accepted(&client.send("POST", K8S, &[], long.as_bytes()), 1);
+    let message = "the events take more than 65536 bytes once they are decoded\ndocument 2 at line 1, $: \
+                   events.max_decoded_bytes: split them into several requests, or raise it with \
+                   --events-max-decoded-bytes";
+    let refused = client.send("POST", K8S, &[], long.repeat(2).as_bytes());
+    assert_eq!((refused.status, refused.json()), (413, super::status(413, "RequestEntityTooLarge", message)));
+}
+
+/// A `google.rpc.Status`.
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+#[test]
+fn documents_that_hold_no_events_are_bounded_in_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let message = "more than 1001000 documents and entries of lists\n\
+                   document 1001001 at line 1, $: split them into several requests";
+    let body = gzip("[]".repeat(10_000_000).as_bytes());
+    let refused = server.connect().send("POST", K8S, &[("content-encoding", "gzip")], &body);
+    assert_eq!((refused.status, refused.json()), (413, status(413, "RequestEntityTooLarge", message)));
 }
 
 /// An event of 90 bytes takes ten times that once it is decoded: how many are decoded at a time is bounded, too.

@@ -33,6 +33,51 @@ fn proto(json: &[u8]) -> Vec<u8> {
     ExportLogsServiceRequest::of(&serde_json::from_slice(json).unwrap()).encode_to_vec()
 }
 
+/// A request of 60,000 log records of a few bytes that each share 21 long attributes of their resource.
+fn swollen() -> Vec<u8> {
+    let shared = [
+        "k8s.event.name",
+        "k8s.event.reason",
+        "k8s.event.action",
+        "k8s.event.reporting_controller",
+        "k8s.event.reporting_instance",
+        "k8s.node.name",
+        "k8s.namespace.name",
+        "k8s.cluster.name",
+        "k8s.object.kind",
+        "k8s.object.name",
+        "k8s.object.uid",
+        "k8s.object.fieldpath",
+        "k8s.object.api_version",
+        "k8s.deployment.name",
+        "k8s.statefulset.name",
+        "k8s.daemonset.name",
+        "k8s.job.name",
+        "service.name",
+        "app.kubernetes.io/name",
+        "k8s-app",
+        "qcloud-app",
+    ];
+    let long = json!({"stringValue": "x".repeat(4_096)});
+    let attributes: Vec<Value> = shared.iter().map(|key| json!({"key": key, "value": long})).collect();
+    let record = |uid: usize| {
+        let value = json!({"stringValue": uid.to_string()});
+        json!({"timeUnixNano": "1735732800000000000", "attributes": [{"key": "k8s.event.uid", "value": value}]})
+    };
+    let records: Vec<Value> = (0..60_000).map(record).collect();
+    json!({"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": [{"logRecords": records}]}]})
+        .to_string()
+        .into_bytes()
+}
+
+/// What such a request is told, by the place of the record that is one too many.
+fn swollen_at(place: &str) -> String {
+    format!(
+        "the events take more than 67108864 bytes once they are decoded\n{place}: events.max_decoded_bytes: \
+         split them into several requests, or raise it with --events-max-decoded-bytes"
+    )
+}
+
 /// All events of a project, by cluster and uid.
 fn all(client: &mut Client, project: &str) -> Vec<Value> {
     let mut events = Vec::new();

@@ -8,7 +8,6 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::Path;
 
 const EVENTS: usize = 1_000;
@@ -82,16 +81,26 @@ fn resend(start: i64, event: usize, times: usize) -> String {
     .to_string()
 }
 
+/// What a second collector tells of the last time: less, and seen at the same moment.
+fn told_by_another(start: i64, event: usize) -> String {
+    let mut told: Value = serde_json::from_str(&resend(start, event, RESENDS)).unwrap();
+    told["reason"] = json!("Other");
+    told["firstTimestamp"] = told["lastTimestamp"].clone();
+    told["count"] = json!(1);
+    told.to_string()
+}
+
 /// Posts resends, so many a request.
 fn post(server: &Server, start: i64, resends: &[(usize, usize)]) {
     let mut client = server.connect();
     for batch in resends.chunks(BATCH) {
-        let mut body = String::new();
-        for (event, times) in batch {
-            writeln!(body, "{}", resend(start, *event, *times)).unwrap();
-        }
-        expect_accepted(&client.send("POST", K8S, &[], body.as_bytes()), batch.len());
+        let lines: Vec<String> = batch.iter().map(|(event, times)| resend(start, *event, *times)).collect();
+        post_lines(&mut client, &lines);
     }
+}
+
+fn post_lines(client: &mut Client, lines: &[String]) {
+    expect_accepted(&client.send("POST", K8S, &[], lines.join("\n").as_bytes()), lines.len());
 }
 
 fn admin(server: &Server, what: &str) {
@@ -201,6 +210,10 @@ fn a_hundred_thousand_resends_of_a_thousand_events_are_a_thousand_events_in_ever
             _ => {
                 let again: Vec<_> = (0..BATCH).map(|_| resends[random.random_range(0..resends.len())]).collect();
                 post(&server, start, &again);
+                // And all of the last time, thrice, by a collector beside it.
+                let others: Vec<String> = (0..EVENTS).map(|event| told_by_another(start, event)).collect();
+                let mut client = server.connect();
+                (0..3).for_each(|_| post_lines(&mut client, &others));
             }
         }
     }

@@ -217,3 +217,103 @@ fn an_unreadable_first_entry_is_set_aside() {
         check(&store, &BTreeSet::from([0]), &BTreeSet::from([0])).unwrap();
     });
 }
+
+fn event_entry(version: u64) -> PathBuf {
+    PathBuf::from(format!("/data/tables/events/_delta_log/{version:020}.json"))
+}
+
+/// Sends what is to lie in one cut each, with a flush after each.
+async fn cuts(config: StoreConfig, cuts: &[&[u64]]) -> (SimFs, BTreeSet<u64>) {
+    let fs = SimFs::new();
+    let store = open_with(config, &fs).await.unwrap();
+    for cut in cuts {
+        for number in *cut {
+            send_either(&store, *number).await.unwrap();
+        }
+        store.flush().await.unwrap();
+    }
+    (fs, cuts.iter().copied().flatten().copied().collect())
+}
+
+/// The other table's mark is newer than what is taken back; a crash may come before that is in its table again.
+#[test]
+fn what_is_taken_back_is_taken_from_the_log_whatever_the_other_table_says() {
+    const E: u64 = EVENTS;
+    let table: [(&str, &[&[u64]], PathBuf); 4] = [
+        ("spans, then events", &[&[0, 1, 2], &[E]], entry(1)),
+        ("events, then spans", &[&[E, E + 1], &[0]], event_entry(1)),
+        ("the events of a cut of both", &[&[0, E, 1, E + 1]], event_entry(1)),
+        ("the spans of a cut of both", &[&[0, E, 1, E + 1], &[E + 2]], entry(1)),
+    ];
+    for (what, sent, lost) in table {
+        run(async {
+            let (fs, sent) = cuts(keeping(), sent).await;
+            fs.put(&lost, b"");
+            let store = open_with(keeping(), &fs).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            check(&store, &sent, &sent).unwrap_or_else(|e| panic!("{what}: {e}"));
+            // Twice more, before anything is flushed.
+            let mut fs = fs;
+            for cut in [Cut::Kill, Cut::Forget] {
+                fs = fs.crash(cut);
+                let store = open_with(keeping(), &fs).await.unwrap();
+                check(&store, &sent, &sent).unwrap_or_else(|e| panic!("{what}, {cut:?}: {e}"));
+            }
+            // And once it is in its table again, and what comes after that.
+            let store = open_with(keeping(), &fs).await.unwrap();
+            store.flush().await.unwrap();
+            check(&store, &sent, &sent).unwrap_or_else(|e| panic!("{what}, flushed: {e}"));
+            let mut sent = sent;
+            for number in [50, E + 50] {
+                sent.insert(number);
+                send_either(&store, number).await.unwrap();
+                store.flush().await.unwrap();
+            }
+            let store = open_with(keeping(), &fs.crash(Cut::Forget)).await.unwrap();
+            check(&store, &sent, &sent).unwrap_or_else(|e| panic!("{what}, at the end: {e}"));
+            assert_eq!(store.status().damaged, Vec::<String>::new(), "{what}");
+        });
+    }
+}
+
+/// A table that is seldom written: the log was trimmed far beyond what it had, by what came for the other one.
+#[test]
+fn an_entry_of_a_seldom_written_table_is_set_aside_though_the_log_was_trimmed() {
+    run(async {
+        let config = StoreConfig { segment_bytes: 256, ..keeping() };
+        for seldom in [EVENTS, 0] {
+            let often = EVENTS - seldom;
+            let fs = SimFs::new();
+            let store = open_with(config.clone(), &fs).await.unwrap();
+            let mut sent = BTreeSet::new();
+            for number in often..often + 20 {
+                sent.insert(number);
+                send_either(&store, number).await.unwrap();
+                store.flush().await.unwrap();
+            }
+            sent.insert(seldom + 30);
+            send_either(&store, seldom + 30).await.unwrap();
+            store.flush().await.unwrap();
+            let lost = if seldom == EVENTS { event_entry(1) } else { entry(1) };
+            let whole = fs.contents(&lost);
+            fs.put(&lost, b"");
+            let store = open_with(config.clone(), &fs).await.unwrap();
+            check(&store, &sent, &sent).unwrap();
+            // Once the log was trimmed by what came after it, the entry is needed.
+            let fs = fs.crash(Cut::Kill);
+            drop(store);
+            let store = open_with(config.clone(), &fs).await.unwrap();
+            store.flush().await.unwrap();
+            for number in often + 40..often + 60 {
+                send_either(&store, number).await.unwrap();
+                store.flush().await.unwrap();
+            }
+            drop(store);
+            let newest = if seldom == EVENTS { event_entry(1) } else { entry(1) };
+            assert_ne!(fs.contents(&newest), whole, "made anew");
+            fs.put(&newest, b"");
+            let error = open_with(config.clone(), &fs).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+            assert!(error.message().contains("no longer holds all of its"), "{error}");
+        }
+    });
+}

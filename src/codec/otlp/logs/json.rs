@@ -4,7 +4,7 @@
 //! more than a stretch of the body.
 
 use super::Pass;
-use super::record::{self, Attributes, MOST_ATTRIBUTES, Record, Refused as Kind, is_read_attribute};
+use super::record::{self, Attributes, Record, Refused as Kind, expect_room, is_read_attribute};
 use crate::codec::DecodeError;
 use crate::codec::k8s::{Budget, Fields, Key, Limits, Value};
 use crate::codec::zipkin::fault::shown;
@@ -81,9 +81,16 @@ impl<'a> At<'a> {
         }))
     }
 
-    fn elements(&self) -> Result<impl Iterator<Item = At<'a>> + use<'a, '_>> {
-        let raw = serde_json::Deserializer::from_str(self.raw).deserialize_any(Elements);
+    fn elements(&self, limits: &Limits) -> Result<impl Iterator<Item = At<'a>> + use<'a, '_>> {
+        // In memory each takes several times the few bytes that it can have in the body.
+        let most = limits.max_entries();
+        let raw = serde_json::Deserializer::from_str(self.raw).deserialize_any(Elements { most });
         let raw = raw.map_err(|_| self.wrong("a list"))?;
+        if raw.len() > most {
+            let refused =
+                self.refuse(format!("more than {most} elements in a list"), "split them into several requests");
+            return Err(Box::new(DecodeError { too_large: true, ..*refused }));
+        }
         Ok(raw
             .into_iter()
             .enumerate()
@@ -95,6 +102,7 @@ impl<'a> At<'a> {
             return Err(self.wrong("a text"));
         }
         Key.deserialize(&mut serde_json::Deserializer::from_str(self.raw)).map_err(|_| {
+            // Nobody is told so: the body is mended then, and read again.
             let remedy = "an escape in this text is half a character: send both halves";
             self.refuse("json parse error: invalid escape".to_owned(), remedy)
         })
@@ -141,7 +149,10 @@ impl<'de, const N: usize> Visitor<'de> for Members<N> {
     }
 }
 
-struct Elements;
+/// One more than so many elements is as far as it looks.
+struct Elements {
+    most: usize,
+}
 
 impl<'de> Visitor<'de> for Elements {
     type Value = Vec<&'de RawValue>;
@@ -152,9 +163,12 @@ impl<'de> Visitor<'de> for Elements {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut raw = Vec::new();
-        while let Some(element) = list.next_element()? {
+        while raw.len() <= self.most {
+            let Some(element) = list.next_element()? else { return Ok(raw) };
             raw.push(element);
         }
+        // The reader wants to see the end.
+        while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(raw)
     }
 }
@@ -162,7 +176,7 @@ impl<'de> Visitor<'de> for Elements {
 fn request<'a>(request: At<'a>, pass: &mut Pass<'_, 'a>) -> Result<()> {
     let [logs] = request.members(["resourceLogs"])?;
     let Some(logs) = logs else { return Ok(()) };
-    for one in logs.elements()? {
+    for one in logs.elements(pass.limits)? {
         resource_logs(&one, pass)?;
     }
     Ok(())
@@ -181,7 +195,7 @@ fn resource_logs<'a>(logs: &At<'a>, pass: &mut Pass<'_, 'a>) -> Result<()> {
         }
     }
     for list in [scopes, libraries].into_iter().flatten() {
-        for scope in list.elements()? {
+        for scope in list.elements(pass.limits)? {
             scope_logs(&scope, pass, &attributes)?;
         }
     }
@@ -191,12 +205,12 @@ fn resource_logs<'a>(logs: &At<'a>, pass: &mut Pass<'_, 'a>) -> Result<()> {
 fn scope_logs<'a>(scope: &At<'a>, pass: &mut Pass<'_, 'a>, resource: &Attributes<'a>) -> Result<()> {
     let lists = scope.members(["logRecords", "logs"])?;
     for list in lists.into_iter().flatten() {
-        for one in list.elements()? {
+        for one in list.elements(pass.limits)? {
             let found = log_record(&one, pass.limits)
                 .and_then(|record| record::decode(record, resource, pass.cluster, pass.limits));
             match found {
                 Ok(found) => pass.take(found, || one.place.clone()).map_err(Box::new)?,
-                Err(Kind::Record(fault)) => pass.note(*fault, || one.place.clone()),
+                Err(Kind::Record(fault)) => pass.note(*fault, || one.place.clone()).map_err(Box::new)?,
                 Err(Kind::Request(error)) => return Err(error),
             }
         }
@@ -232,12 +246,13 @@ fn log_record<'a>(record: &At<'a>, limits: &Limits) -> RecordResult<Record<'a, A
 }
 
 fn read_attributes<'a>(list: &At<'a>, budget: &Budget<'_>, attributes: &mut Attributes<'a>) -> RecordResult<()> {
-    for entry in list.elements()? {
+    for entry in list.elements(budget.limits())? {
         let [key, value] = entry.members(["key", "value"])?;
         let key = key.map_or(Ok(Cow::Borrowed("")), |key| key.text())?;
-        if !is_read_attribute(&key) || attributes.len() >= MOST_ATTRIBUTES {
+        if !is_read_attribute(&key) {
             continue;
         }
+        expect_room(attributes)?;
         budget.value()?;
         let value = value.map_or(Ok(Value::Null), |value| any_value(&value, budget, |_| false, 1))?;
         attributes.push((key, value));
@@ -270,7 +285,7 @@ fn any_value<'a>(any: &At<'a>, budget: &Budget<'_>, keep: fn(&str) -> bool, dept
     if let Some(array) = array {
         let mut values = Vec::new();
         if let [Some(list)] = array.members(["values"])? {
-            for element in list.elements()? {
+            for element in list.elements(budget.limits())? {
                 budget.value()?;
                 values.push(any_value(&element, budget, keep, depth + 1)?);
             }
@@ -280,7 +295,7 @@ fn any_value<'a>(any: &At<'a>, budget: &Budget<'_>, keep: fn(&str) -> bool, dept
     let Some(object) = object else { return Ok(Value::Null) };
     let mut fields = Fields::default();
     if let [Some(list)] = object.members(["values"])? {
-        for entry in list.elements()? {
+        for entry in list.elements(budget.limits())? {
             let [key, value] = entry.members(["key", "value"])?;
             let key = key.map_or(Ok(Cow::Borrowed("")), |key| key.text())?;
             if keep(&key) {

@@ -6,7 +6,7 @@
 //! Resource and scope may stand behind what they hold, so that those are looked for first.
 
 use super::Pass;
-use super::record::{self, Attributes, MOST_ATTRIBUTES, Record, Refused as Kind, is_read_attribute};
+use super::record::{self, Attributes, Record, Refused as Kind, expect_room, is_read_attribute};
 use crate::codec::DecodeError;
 use crate::codec::k8s::{Budget, Fields, Value};
 use crate::codec::pack::Reader;
@@ -214,12 +214,10 @@ fn scope_logs<'a>(
         let place = || format!("$.resource_logs[{of}].scope_logs[{scope}].log_records[{index}]");
         let found = log_record(value.message(), pass.limits)
             .and_then(|record| record::decode(record, resource, pass.cluster, pass.limits));
+        let is_full = |error| Box::new(Refused { what: What::Error(error), path: String::new() });
         match found {
-            Ok(found) => {
-                let is_full = |error| Box::new(Refused { what: What::Error(error), path: String::new() });
-                pass.take(found, place).map_err(is_full)?;
-            }
-            Err(Kind::Record(fault)) => pass.note(*fault, place),
+            Ok(found) => pass.take(found, place).map_err(is_full)?,
+            Err(Kind::Record(fault)) => pass.note(*fault, place).map_err(is_full)?,
             Err(Kind::Request(refused)) => return element(Err(refused), "log_records", index),
         }
         index += 1;
@@ -265,9 +263,10 @@ fn log_record<'a>(message: Message<'a>, limits: &crate::codec::k8s::Limits) -> R
 /// Reads an attribute if it is one that is read.
 fn attribute<'a>(message: Message<'a>, budget: &Budget<'_>, attributes: &mut Attributes<'a>) -> RecordResult<()> {
     let (key, value) = entry(message)?;
-    if !is_read_attribute(key) || attributes.len() >= MOST_ATTRIBUTES {
+    if !is_read_attribute(key) {
         return Ok(());
     }
+    expect_room(attributes)?;
     budget.value()?;
     let value = value.map_or(Ok(Value::Null), |value| any_value(value, budget, |_| false, 1))?;
     attributes.push((Cow::Borrowed(key), value));

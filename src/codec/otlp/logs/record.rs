@@ -1,8 +1,8 @@
 //! One log record, whatever encoding it came in, to the event that it carries.
 
 use crate::codec::k8s::{
-    Around, Budget, Fault, Fields, Limits, Place, Value, cut, decode_one, finish, first, is_event, is_read,
-    micros_of_nanos, parse_go, settle_labels, short,
+    Around, Budget, Fault, Fields, Limits, Place, Value, cut, decode_one, expect_short, finish, first, is_event,
+    is_read, micros_of_nanos, parse_go, settle_labels, short,
 };
 use crate::model::event::{Event, Object, Source, service};
 use std::borrow::Cow;
@@ -10,9 +10,18 @@ use std::borrow::Cow;
 /// Attributes that are read: the values that are texts, numbers or booleans, in the order sent.
 pub type Attributes<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
-/// Attributes that are kept of a record or a resource: more are left out, since each record looks through all of them.
-/// Receivers and processors send about ten.
-pub const MOST_ATTRIBUTES: usize = 128;
+/// Attributes that are kept of a record or a resource, since each record looks through all of them. A record with more is
+/// none that can be read; of a resource more are left out. Receivers and processors send about ten.
+const MOST_ATTRIBUTES: usize = 128;
+
+/// Refuses one more attribute than are kept.
+pub fn expect_room(attributes: &Attributes<'_>) -> Result<(), Box<Fault>> {
+    if attributes.len() < MOST_ATTRIBUTES {
+        return Ok(());
+    }
+    let remedy = "no event has that many that are read: send those that the receiver made";
+    Err(Fault::says(format!("Too many: must have at most {MOST_ATTRIBUTES} items"), remedy)).field("attributes")
+}
 
 /// Whether an attribute is read: those of events and objects, and of any kind its name and its uid.
 pub fn is_read_attribute(key: &str) -> bool {
@@ -211,10 +220,11 @@ impl<'a> Sides<'_, 'a> {
     /// The first text of that name that is not empty.
     fn text(&self, key: &str) -> Result<Cow<'a, str>, Box<Fault>> {
         for value in self.all(key) {
-            let text = value.clone().text().and_then(|text| short(text, self.limits));
-            let text = text.map_err(|fault| fault.under(&format!("[{key:?}]")).under(".attributes"))?;
-            if !text.is_empty() {
-                return Ok(text);
+            let text = value.peek().and_then(|text| expect_short(text, self.limits));
+            text.map_err(|fault| fault.under(&format!("[{key:?}]")).under(".attributes"))?;
+            match value {
+                Value::Text(text) if !text.is_empty() => return Ok(text.clone()),
+                _ => {}
             }
         }
         Ok(Cow::Borrowed(""))
@@ -223,7 +233,7 @@ impl<'a> Sides<'_, 'a> {
     fn count(&self) -> Result<i64, Box<Fault>> {
         let key = "k8s.event.count";
         let Some(value) = self.all(key).next() else { return Ok(1) };
-        let count = value.clone().whole().map_err(|fault| fault.under(&format!("[{key:?}]")).under(".attributes"))?;
+        let count = value.whole().map_err(|fault| fault.under(&format!("[{key:?}]")).under(".attributes"))?;
         Ok(count.unwrap_or(1))
     }
 

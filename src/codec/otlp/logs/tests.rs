@@ -511,7 +511,7 @@ fn trees_in_bodies_are_bounded_in_depth_and_size() {
 }
 
 #[test]
-fn attributes_that_nothing_reads_or_that_are_too_many_are_left_out() {
+fn attributes_that_nothing_reads_are_left_out_and_a_record_of_too_many_others_is_rejected() {
     let text = |text: &str| json!({"stringValue": text});
     let mut attributes = json!({"k8s.event.uid": text("u")});
     for at in 0..1_000 {
@@ -521,12 +521,150 @@ fn attributes_that_nothing_reads_or_that_are_too_many_are_left_out() {
     let fields = json!({"timeUnixNano": "1735732800000000000"});
     let logs = read(&record(fields.clone(), attributes.clone(), pod()));
     assert_eq!(logs.events.len(), 1, "{:?}", logs.first_fault);
-    // Objects are kept in the order of their keys.
-    for at in 0..1_000 {
-        attributes[format!("k8s.a{at}.name")] = text("x");
+    // With the uid these are as many as may be. Before or behind it, one more is one too many.
+    for at in 0..127 {
+        attributes[format!("k8s.z{at}.name")] = text("x");
     }
-    let logs = read(&record(fields, attributes, pod()));
-    assert_eq!(logs, Logs { others: 1, ..Logs::default() });
+    let logs = read(&record(fields.clone(), attributes.clone(), pod()));
+    assert_eq!(logs.events.len(), 1, "{:?}", logs.first_fault);
+    for key in ["k8s.a.name", "k8s.zz.name"] {
+        let mut attributes = attributes.clone();
+        attributes[key] = text("x");
+        let logs = read(&record(fields.clone(), attributes, pod()));
+        assert_eq!((logs.events.len(), logs.others, logs.faulty), (0, 0, 1));
+        assert_eq!(
+            logs.first_fault.unwrap().to_string(),
+            "attributes: Too many: must have at most 128 items\n\
+             $.resourceLogs[0].scopeLogs[0].logRecords[0].attributes: no event has that many that are read: send those \
+             that the receiver made"
+        );
+    }
+    // Of a resource the first count.
+    for at in 0..1_000 {
+        attributes[format!("k8s.z{at}.name")] = text("x");
+    }
+    let mut resource = pod();
+    resource.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+    let logs = read(&record(fields, json!({"k8s.event.uid": text("u")}), resource));
+    assert_eq!(logs.events.len(), 1, "{:?}", logs.first_fault);
+}
+
+/// A request of 60,000 records of a few bytes that each share 21 long attributes of their resource.
+fn swollen() -> String {
+    let shared = [
+        "k8s.event.name",
+        "k8s.event.reason",
+        "k8s.event.action",
+        "k8s.event.reporting_controller",
+        "k8s.event.reporting_instance",
+        "k8s.node.name",
+        "k8s.namespace.name",
+        "k8s.cluster.name",
+        "k8s.object.kind",
+        "k8s.object.name",
+        "k8s.object.uid",
+        "k8s.object.fieldpath",
+        "k8s.object.api_version",
+    ];
+    let long = json!({"stringValue": "x".repeat(4_096)});
+    let attributes = shared.into_iter().chain(service::KEYS.into_iter().take(8));
+    let attributes: Vec<Value> = attributes.map(|key| json!({"key": key, "value": long})).collect();
+    let record = |uid: usize| {
+        let value = json!({"stringValue": uid.to_string()});
+        json!({"timeUnixNano": "1735732800000000000", "attributes": [{"key": "k8s.event.uid", "value": value}]})
+    };
+    let records: Vec<Value> = (0..60_000).map(record).collect();
+    json!({"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": [{"logRecords": records}]}]})
+        .to_string()
+}
+
+#[test]
+fn attributes_that_many_records_share_count_for_each() {
+    let body = swollen();
+    let bytes = proto(&body);
+    // 94,337 bytes each: 23 texts of 4,096, two of the 21 being read twice, with the labels' keys, the level and the uid.
+    let limits = Limits::default();
+    let refused = [
+        (decode_json(body.as_bytes(), None, &limits), "$.resourceLogs[0].scopeLogs[0].logRecords[711]"),
+        (decode_proto(&bytes, None, &limits), "$.resource_logs[0].scope_logs[0].log_records[711]"),
+    ];
+    for (refused, place) in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the events take more than 67108864 bytes once they are decoded\n{place}: events.max_decoded_bytes: \
+                 split them into several requests, or raise it with --events-max-decoded-bytes"
+            )
+        );
+        assert!(error.too_large);
+    }
+}
+
+/// What is encoded is what was charged, and a few bytes for each text.
+#[test]
+fn an_encoded_request_is_bounded_by_what_its_events_may_take() {
+    let mut body: Value = serde_json::from_str(&swollen()).unwrap();
+    body["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array_mut().unwrap().truncate(711);
+    let body = body.to_string();
+    let logs = decode_json(body.as_bytes(), None, &Limits::default()).unwrap();
+    let events: Vec<crate::model::ServiceEvent<'_>> = logs.events.into_iter().map(Into::into).collect();
+    let texts: usize = events.iter().map(|event| event.text_bytes()).sum();
+    assert_eq!(texts, 67_073_497);
+    let encoded = crate::codec::stored::events::encode("default", 0, &events);
+    assert!(encoded.len() < texts + 711 * 128, "{}", encoded.len());
+}
+
+#[test]
+fn log_records_that_are_no_events_are_bounded_in_number() {
+    let limits = Limits { max_events: 2, ..Limits::default() };
+    let body = |count: usize| {
+        let records = vec![json!({}); count];
+        json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}, {"logRecords": [{}]}]}]}).to_string()
+    };
+    let most = body(1_019);
+    let bytes = proto(&most);
+    for logs in [decode_json(most.as_bytes(), None, &limits), decode_proto(&bytes, None, &limits)] {
+        assert_eq!(logs, Ok(Logs { others: 1_020, ..Logs::default() }));
+    }
+    let (more, many) = (body(1_020), body(1_021));
+    let (more_bytes, many_bytes) = (proto(&more), proto(&many));
+    let remedy = "split them into several requests";
+    for (refused, wanted) in [
+        (
+            decode_json(more.as_bytes(), None, &limits),
+            "more than 1020 log records\n$.resourceLogs[0].scopeLogs[1].logRecords[0]",
+        ),
+        (
+            decode_proto(&more_bytes, None, &limits),
+            "more than 1020 log records\n$.resource_logs[0].scope_logs[1].log_records[0]",
+        ),
+        (
+            decode_json(many.as_bytes(), None, &limits),
+            "more than 1020 elements in a list\n$.resourceLogs[0].scopeLogs[0].logRecords",
+        ),
+        (
+            decode_proto(&many_bytes, None, &limits),
+            "more than 1020 log records\n$.resource_logs[0].scope_logs[0].log_records[1020]",
+        ),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.to_string(), format!("{wanted}: {remedy}"));
+        assert!(error.too_large);
+    }
+}
+
+/// One event whose text was cut in the middle of a character would otherwise hold up all that are sent with it.
+#[test]
+fn half_a_surrogate_pair_in_json_is_a_replacement_character() {
+    let body = record(
+        json!({"timeUnixNano": "1735732800000000000", "body": {"stringValue": "MESSAGE"}}),
+        json!({"k8s.event.uid": {"stringValue": "u"}}),
+        pod(),
+    );
+    let body = body.replace("MESSAGE", r"\ud800x");
+    let logs = read_json(&body);
+    assert_eq!((logs.events.len(), logs.events[0].message.as_ref()), (1, "\u{fffd}x"));
 }
 
 #[test]
