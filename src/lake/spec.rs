@@ -2,7 +2,10 @@
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use parquet::file::properties::WriterProperties;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 
 /// The column that partitions each table: a day (UTC), in the path and not in the files.
@@ -32,6 +35,37 @@ pub struct TableSpec {
     pub table_schema: fn() -> SchemaRef,
     /// How data files are written, at a zstd level.
     pub writer_properties: fn(i32) -> WriterProperties,
+}
+
+/// Rows of a row group: large enough to compress, small enough that the dictionaries a lookup must decode stay small.
+pub const ROW_GROUP_ROWS: usize = 131_072;
+/// Rows of a page, the least that a lookup decodes of a column.
+pub const PAGE_ROWS: usize = 3_072;
+
+/// A column by its path: `labels.key_value.key`.
+pub fn column(name: &str) -> ColumnPath {
+    ColumnPath::new(name.split('.').map(str::to_owned).collect())
+}
+
+/// The compressor, at a level.
+pub fn zstd(level: i32) -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default())
+}
+
+/// How the files of every table are written; what is said of single columns comes on top. Each file says what it is
+/// sorted by. A column's least and greatest value is kept for each row group, not for each page: bounds that nobody
+/// looks up by would be bytes that nobody reads.
+pub fn properties(file_schema: &Schema, sort_columns: &[&str], compression_level: i32) -> WriterPropertiesBuilder {
+    let places = sort_columns.iter().filter_map(|name| file_schema.index_of(name).ok());
+    let sorting = places.map(|index| SortingColumn { column_idx: index as i32, descending: false, nulls_first: true });
+    WriterProperties::builder()
+        .set_created_by(concat!("spanlake ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(zstd(compression_level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_page_size_limit(128 * 1024)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_sorting_columns(Some(sorting.collect()))
 }
 
 /// The columns of a table whose files have these.

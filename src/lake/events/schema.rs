@@ -1,12 +1,10 @@
 //! The columns of the table `events`: one list, from which the Arrow schema, the table's own schema and the encoding of
 //! each column come. `schemas/events.json` publishes it; a test holds the two together.
 
-use crate::lake::spec::{TableSpec, timestamp_type, with_day};
+use crate::lake::spec::{TableSpec, column, properties, timestamp_type, with_day, zstd};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 use std::sync::{Arc, LazyLock};
 
 /// See [`TableSpec::version`].
@@ -21,11 +19,6 @@ pub const TABLE: TableSpec = TableSpec {
     table_schema: || TABLE_SCHEMA.clone(),
     writer_properties,
 };
-
-/// Rows of a row group: as many as of spans.
-pub const ROW_GROUP_ROWS: usize = 131_072;
-/// Rows of a page, the least that a lookup decodes of a column.
-pub const PAGE_ROWS: usize = 3_072;
 
 /// The entries of the map of labels.
 pub fn label_fields() -> Fields {
@@ -114,21 +107,7 @@ const FEW_VALUES: [&str; 17] = [
 ///   lookup reads from several files, and of each a compressed column costs it more than the decompressing.
 /// * The filter of `uid` is asked for each uid of an answer in each file, so it is wrong in one of 10,000 cases.
 pub fn writer_properties(compression_level: i32) -> WriterProperties {
-    let column = |name: &str| ColumnPath::new(name.split('.').map(str::to_owned).collect());
-    let zstd = |level: i32| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
-    let sorting = SORT_COLUMNS.iter().filter_map(|name| FILE_SCHEMA.index_of(name).ok()).map(|index| SortingColumn {
-        column_idx: index as i32,
-        descending: false,
-        nulls_first: true,
-    });
-    let mut properties = WriterProperties::builder()
-        .set_created_by(concat!("spanlake ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(zstd(compression_level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_dictionary_page_size_limit(128 * 1024)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_sorting_columns(Some(sorting.collect()))
+    let mut properties = properties(&FILE_SCHEMA, &SORT_COLUMNS, compression_level)
         .set_column_statistics_enabled(column("last_seen"), EnabledStatistics::Page)
         .set_column_bloom_filter_enabled(column("uid"), true)
         .set_column_bloom_filter_fpp(column("uid"), 0.000_1)

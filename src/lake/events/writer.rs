@@ -92,7 +92,7 @@ mod tests {
     use crate::fs::RealFs;
     use crate::lake::DataFile;
     use crate::lake::events::rows::Rows;
-    use crate::lake::events::schema::{PAGE_ROWS, ROW_GROUP_ROWS};
+    use crate::lake::spec::{PAGE_ROWS, ROW_GROUP_ROWS};
     use crate::model::Event;
     use parquet::basic::Type;
     use parquet::file::page_index::column_index::ColumnIndexMetaData;

@@ -3,9 +3,9 @@
 //! A lookup asks the filter of each row group, then the page index, then reads the pages of `trace_low` that may hold
 //! the trace, and only then, of each column, the pages with its rows.
 
-use super::schema::PAGE_ROWS;
 use crate::lake::DataFile;
 use crate::lake::data_file::{Damaged, Loaded, guard};
+use crate::lake::spec::PAGE_ROWS;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use parquet::arrow::ProjectionMask;

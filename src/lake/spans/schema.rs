@@ -1,12 +1,10 @@
 //! The columns of the table `spans`: one list, from which the Arrow schema, the table's own schema and the encoding of
 //! each column come. `schemas/spans.json` publishes it; a test holds the two together.
 
-use crate::lake::spec::{TableSpec, timestamp_type, with_day};
+use crate::lake::spec::{TableSpec, column, properties, timestamp_type, with_day, zstd};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 use std::sync::{Arc, LazyLock};
 
 /// See [`TableSpec::version`].
@@ -21,11 +19,6 @@ pub const TABLE: TableSpec = TableSpec {
     table_schema: || TABLE_SCHEMA.clone(),
     writer_properties,
 };
-
-/// Rows of a row group: large enough to compress, small enough that the dictionaries a lookup must decode stay small.
-pub const ROW_GROUP_ROWS: usize = 131_072;
-/// Rows of a page, the least that a lookup decodes of a column.
-pub const PAGE_ROWS: usize = 3_072;
 
 /// Tags with a column of their own: those that people search and group by most. The others lie in the map `tags`; a
 /// reader who wants all of them takes both (the SQL view `tags` does).
@@ -131,21 +124,7 @@ const FEW_VALUES: [&str; 16] = [
 /// * A lookup decodes the dictionaries and one page of each column, so both are small (pages of 4,096 rows: a byte
 ///   less, a tenth more time; of 16,384: two bytes less, twice the time).
 pub fn writer_properties(compression_level: i32) -> WriterProperties {
-    let column = |name: &str| ColumnPath::new(name.split('.').map(str::to_owned).collect());
-    let zstd = |level: i32| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
-    let sorting = SORT_COLUMNS.iter().filter_map(|name| FILE_SCHEMA.index_of(name).ok()).map(|index| SortingColumn {
-        column_idx: index as i32,
-        descending: false,
-        nulls_first: true,
-    });
-    let mut properties = WriterProperties::builder()
-        .set_created_by(concat!("spanlake ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(zstd(compression_level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_dictionary_page_size_limit(128 * 1024)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_sorting_columns(Some(sorting.collect()))
+    let mut properties = properties(&FILE_SCHEMA, &SORT_COLUMNS, compression_level)
         // Only `trace_low` is looked up by pages; bounds of the other columns' pages would be bytes that nobody reads.
         .set_column_statistics_enabled(column("trace_low"), EnabledStatistics::Page)
         .set_column_bloom_filter_enabled(column("trace_low"), true)

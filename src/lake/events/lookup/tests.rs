@@ -1,7 +1,7 @@
 use super::*;
 use crate::fs::{Fs, RealFs};
-use crate::lake::events::schema::PAGE_ROWS;
 use crate::lake::events::writer::EventFileWriter;
+use crate::lake::spec::PAGE_ROWS;
 use crate::model::Event;
 
 const ROWS: i64 = 4 * PAGE_ROWS as i64;
